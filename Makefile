@@ -1,0 +1,55 @@
+# What can be done here; `make` alone explains it.
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+MAKEFLAGS += --no-print-directory
+
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.built
+SOURCES := pyproject.toml setup.py deploy/dev/build $(wildcard gw/_native/*.pyx gw/_native/*.pxd)
+# Further arguments: make run ARGS='--devices 500', make test ARGS='-k ring'.
+ARGS ?=
+
+.PHONY: help
+help: ## Explain the targets
+	@printf 'gw: a gateway for fleets of devices that speak uCentral\n\n'
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@printf '\nARGS passes more on, for example:  make run ARGS="--devices 500"\n'
+
+.PHONY: build
+build: $(STAMP) ## Make .venv with gw and its native helpers; quick if nothing changed
+
+$(STAMP): $(SOURCES)
+	@deploy/dev/build $(VENV)
+	@touch $(STAMP)
+
+.PHONY: run
+run: build ## Run a gateway with 20 simulated devices here; Ctrl-C ends it
+	@exec $(BIN)/gw dev --data var/data --pki var/pki $(ARGS)
+
+.PHONY: test
+test: check ## Check, then run all tests but the long ones
+	$(BIN)/python -m pytest -m 'not soak' $(ARGS)
+
+.PHONY: soak
+soak: build ## Run the long tests
+	$(BIN)/python -m pytest -m soak --timeout 0 $(ARGS)
+
+.PHONY: check
+check: build ## Look for faults without running anything: lint, format, types, layers, C warnings
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	deploy/dev/check-native $(BIN)/python
+
+.PHONY: bench
+bench: build ## Measure the hot paths
+	$(BIN)/python -m pytest bench --benchmark-enable --benchmark-only $(ARGS)
+
+.PHONY: clean
+clean: ## Remove what build made; data and keys in var/ stay
+	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -f gw/_native/*.so gw/_native/*.c gw/_native/*.html
+	find . -name __pycache__ -not -path './var/*' -prune -exec rm -rf {} +

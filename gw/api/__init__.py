@@ -1,0 +1,1 @@
+"""The REST process: owgw's and owsec's public listeners."""

@@ -1,0 +1,155 @@
+"""The api process: `python -m gw.api`, started by the supervisor."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+import socket
+import ssl
+from typing import Any, Final
+
+import uvloop
+
+from gw.api.app import gateway_app, security_app
+from gw.api.authentication import Authentication
+from gw.api.context import Context
+from gw.api.coordinator_client import CoordinatorClient
+from gw.api.edge import Observe
+from gw.api.server import Certificate, Listener
+from gw.core.bootstrap import Bootstrap, announce_ready, load
+from gw.ops import logs, metrics
+from gw.security.passwords import Passwords
+from gw.store.open import open_reader
+
+_log = logs.get("gw.api")
+
+_DRAIN_SHARE: Final = 0.75
+"""Of the time that SIGTERM may take, the part for requests under way."""
+_GIVE_UP_SHARE: Final = 0.5
+"""The part after which what still waits for the coordinator is answered 503."""
+_NOT_FOUND: Final = b'{"filename":"","error":13,"errorText":"nothing is awaited here"}'
+
+
+def main() -> None:
+    """Run the api process until SIGTERM."""
+    bootstrap = load()
+    log = bootstrap.settings.log
+    logs.configure(format=log.format, level=log.level, role=bootstrap.role)
+    # Its starts and stops, three of each, say nothing that ours do not.
+    logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
+    uvloop.run(_serve(bootstrap))
+
+
+async def _serve(bootstrap: Bootstrap) -> None:
+    settings = bootstrap.settings
+    certificate = _certificate(settings.api.certificate, settings.api.key)
+    page = metrics.CounterPage(bootstrap.counters_memfd, bootstrap.counters_slot)
+    sockets = {name: socket.socket(fileno=fd) for name, fd in bootstrap.sockets.items()}
+    reader = open_reader(settings.store, settings.run.data)
+    passwords = Passwords(settings.security)
+    client = CoordinatorClient(bootstrap.rings[0], bootstrap.generation)
+    client.start()
+    authentication = Authentication(reader)
+    context = Context(
+        settings=settings,
+        reader=reader,
+        coordinator=client,
+        api_port=sockets["api"].getsockname()[1],
+        certificate=certificate,
+    )
+    observe = _observer(page)
+    apps: dict[str, Any] = {
+        "api": gateway_app(context, authentication, observe),
+        "security": security_app(context, authentication, passwords, observe),
+        "files": _nothing_here,
+    }
+    drain = settings.run.drain_seconds * _DRAIN_SHARE
+    listeners = [
+        Listener(apps[name], sock, certificate, drain_seconds=drain)
+        for name, sock in sockets.items()
+        if name in apps
+    ]
+    try:
+        await _run(bootstrap, listeners, certificate, client)
+    finally:
+        client.close()
+        await reader.close()
+        passwords.close()
+        page.close()
+
+
+async def _run(
+    bootstrap: Bootstrap,
+    listeners: list[Listener],
+    certificate: Certificate,
+    client: CoordinatorClient,
+) -> None:
+    """Serve until SIGTERM or SIGINT, or until a listener or a queue fails."""
+    loop = asyncio.get_running_loop()
+    stopping = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stopping.set)
+    loop.add_signal_handler(signal.SIGHUP, certificate.reload)
+    serving = [asyncio.create_task(one.run_until_stopped()) for one in listeners]
+    started = asyncio.gather(*(one.wait_started() for one in listeners))
+    stopped = asyncio.create_task(stopping.wait())
+    assert client.failed is not None
+    ends: list[asyncio.Future[Any]] = [*serving, stopped, client.failed]
+    await asyncio.wait([started, *ends], return_when=asyncio.FIRST_COMPLETED)
+    if started.done():
+        announce_ready(bootstrap)
+        _log.info("serving", listeners=len(listeners))
+        await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+    else:
+        started.cancel()
+    for one in listeners:
+        one.stop()
+    # Commands may wait for their device longer than we may: they get an answer in time.
+    give_up = bootstrap.settings.run.drain_seconds * _GIVE_UP_SHARE
+    loop.call_later(give_up, client.close)
+    await asyncio.gather(*serving)
+    if stopped.done():
+        _log.info("stopped")
+        return
+    stopped.cancel()
+    if client.failed.done():
+        client.failed.result()
+    raise SystemExit("a listener ended by itself")
+
+
+def _certificate(file: str, key: str) -> Certificate:
+    if not file or not key:
+        raise SystemExit("api.certificate and api.key must be set: the API is served by TLS only")
+    try:
+        return Certificate(file, key)
+    except (OSError, ssl.SSLError, ValueError) as error:
+        raise SystemExit(f"api.certificate {file} or api.key {key}: {error}") from None
+
+
+def _observer(page: metrics.CounterPage) -> Observe:
+    by_class = {
+        number: metrics.index("gw_api_requests_total", f"{number}xx") for number in (2, 3, 4, 5)
+    }
+    seconds_index = metrics.index("gw_api_request_seconds")
+
+    def observe(status: int, seconds: float) -> None:
+        page.add(by_class[status // 100])
+        page.observe(seconds_index, seconds)
+
+    return observe
+
+
+async def _nothing_here(scope: Any, _receive: Any, send: Any) -> None:
+    """Answer the file listener's requests: no command of this version awaits a file."""
+    if scope["type"] == "http":
+        headers = [
+            (b"content-type", b"application/json"),
+            (b"content-length", str(len(_NOT_FOUND)).encode()),
+        ]
+        await send({"type": "http.response.start", "status": 404, "headers": headers})
+        await send({"type": "http.response.body", "body": _NOT_FOUND})
+
+
+if __name__ == "__main__":
+    main()

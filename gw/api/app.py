@@ -1,0 +1,160 @@
+"""The two applications: the gateway's and the security service's routes, each behind an Edge."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+from litestar import Litestar, Router
+from litestar.datastructures import State
+from litestar.di import Provide
+from litestar.exceptions import HTTPException
+from litestar.types import ControllerRouterHandler
+
+from gw.api import (
+    blacklist,
+    commands,
+    configure,
+    default_configurations,
+    device,
+    devices,
+    docs,
+    system,
+    telemetry_records,
+)
+from gw.api.authentication import Authentication, Caller, authenticate
+from gw.api.context import Context
+from gw.api.edge import Edge, Observe, RouteMethods
+from gw.api.envelope import AnyRequest, refuse, refuse_http, refuse_unexpected
+from gw.api.openapi import handlers_of, openapi_document
+from gw.api.owsec import endpoints, oauth2, preferences, users
+from gw.api.owsec.accounts import Accounts
+from gw.api.owsec.throttle import Throttle
+from gw.core.errors import ApiError
+from gw.security.passwords import Passwords
+
+BASE: Final = "/api/v1"
+
+_GATEWAY: Final[tuple[ControllerRouterHandler, ...]] = (
+    devices.list_devices,
+    device.read_device,
+    device.create_device,
+    device.change_device,
+    device.delete_device,
+    device.read_status,
+    telemetry_records.read_statistics,
+    telemetry_records.read_healthchecks,
+    telemetry_records.read_logs,
+    telemetry_records.read_capabilities,
+    telemetry_records.delete_statistics,
+    telemetry_records.delete_healthchecks,
+    telemetry_records.delete_logs,
+    telemetry_records.delete_capabilities,
+    configure.configure,
+    configure.other_command,
+    commands.list_commands,
+    commands.delete_commands,
+    commands.read_command,
+    commands.delete_command,
+    default_configurations.list_default_configurations,
+    default_configurations.read_default_configuration,
+    default_configurations.create_default_configuration,
+    default_configurations.change_default_configuration,
+    default_configurations.delete_default_configuration,
+    blacklist.list_blacklist,
+    blacklist.read_blacklisted,
+    blacklist.refuse_device,
+    blacklist.change_reason,
+    blacklist.allow_device,
+    system.read_system,
+)
+
+_SECURITY: Final[tuple[ControllerRouterHandler, ...]] = (
+    oauth2.sign_in,
+    oauth2.read_caller,
+    oauth2.sign_out,
+    oauth2.validate_token,
+    users.list_users,
+    users.read_user,
+    preferences.read_preferences,
+    preferences.replace_preferences,
+    endpoints.list_endpoints,
+    system.read_system,
+)
+
+
+def unobserved(_status: int, _seconds: float) -> None:
+    """Take no note of a request."""
+
+
+def gateway_app(
+    context: Context, authentication: Authentication, observe: Observe = unobserved
+) -> Edge:
+    """Return the application of the api listener."""
+    described = _litestar(context, authentication, [_router(_GATEWAY)], {})
+    document = openapi_document(described, title="gw")
+    app = _litestar(context, authentication, [_router(_GATEWAY), *docs.pages(document)], {})
+    return _behind_edge(app, context, observe)
+
+
+def security_app(
+    context: Context,
+    authentication: Authentication,
+    passwords: Passwords,
+    observe: Observe = unobserved,
+) -> Edge:
+    """Return the application of the security listener."""
+    accounts = Accounts(context, authentication)
+    throttle = Throttle(context.settings.security.login_attempts_per_minute)
+    dependencies = {
+        "accounts": _constant(accounts),
+        "passwords": _constant(passwords),
+        "throttle": _constant(throttle),
+    }
+    app = _litestar(context, authentication, [_router(_SECURITY)], dependencies)
+    return _behind_edge(app, context, observe)
+
+
+def _router(handlers: Sequence[ControllerRouterHandler]) -> Router:
+    return Router(BASE, route_handlers=handlers)
+
+
+def _litestar(
+    context: Context,
+    authentication: Authentication,
+    handlers: Sequence[ControllerRouterHandler],
+    dependencies: dict[str, Provide],
+) -> Litestar:
+    return Litestar(
+        handlers,
+        guards=[authenticate],
+        dependencies={
+            "context": _constant(context),
+            "caller": Provide(_caller, sync_to_thread=False),
+            **dependencies,
+        },
+        exception_handlers={
+            ApiError: refuse,
+            HTTPException: refuse_http,
+            Exception: refuse_unexpected,
+        },
+        request_max_body_size=context.settings.api.max_body_bytes,
+        state=State({"authentication": authentication}),
+        openapi_config=None,
+        logging_config=None,
+        debug=False,
+    )
+
+
+def _behind_edge(app: Litestar, context: Context, observe: Observe) -> Edge:
+    methods = RouteMethods((path, handler.http_methods) for path, handler in handlers_of(app))
+    return Edge(app, methods, context.settings.api.cors_origins, observe)
+
+
+def _constant(value: Any) -> Provide:
+    return Provide(lambda: value, sync_to_thread=False, use_cache=True)
+
+
+def _caller(request: AnyRequest) -> Caller:
+    found: Caller = request.scope["state"]["caller"]
+    return found

@@ -1,0 +1,62 @@
+"""The CommandInfo object of northbound.md 2.7."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from gw.store.rows import CommandRow
+
+
+class CommandDocument(msgspec.Struct, rename="camel", kw_only=True):
+    """A command, its state and its one result."""
+
+    uuid: str = msgspec.field(name="UUID")
+    serial_number: str
+    command: str
+    status: str
+    """pending, executing, executed, completed, timedout, failed or expired."""
+    submitted_by: str
+    submitted: int
+    executed: int
+    completed: int
+    when: int
+    last_try: int
+    error_code: int
+    error_text: str
+    details: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
+    """What was asked."""
+    results: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
+    """What the device answered; `status.rejected` lists what it could not apply."""
+    custom: int
+    waiting_for_file: int
+    attach_file: int
+    execution_time: float
+    """Milliseconds."""
+    deferred: bool
+
+
+def command_document(row: CommandRow) -> dict[str, Any]:
+    """Return the members of CommandDocument as they are answered."""
+    return {
+        "UUID": row.uuid,
+        "serialNumber": row.serial_number,
+        "command": row.command,
+        "status": row.status,
+        "submittedBy": row.submitted_by,
+        "submitted": row.submitted,
+        "executed": row.executed,
+        "completed": row.completed,
+        "when": row.run_at,
+        "lastTry": row.last_try,
+        "errorCode": row.error_code,
+        "errorText": row.error_text,
+        "details": msgspec.Raw(row.details.encode() or b"{}"),
+        "results": msgspec.Raw(row.results.encode() or b"{}"),
+        "custom": row.custom,
+        "waitingForFile": row.waiting_for_file,
+        "attachFile": row.attach_date,
+        "executionTime": row.execution_ms,
+        "deferred": row.deferred,
+    }

@@ -1,0 +1,72 @@
+"""What every handler of the api process works with."""
+
+from __future__ import annotations
+
+import re
+import socket
+import time
+from dataclasses import dataclass, field
+from typing import Any, Final, Protocol
+
+from litestar.connection import ASGIConnection
+
+from gw.api.coordinator_client import DEFAULT_SECONDS, Answer
+from gw.core.settings import Settings
+from gw.store.interface import Reader
+
+_HOST: Final = re.compile(r"(?:[A-Za-z0-9.-]{1,253}|\[[0-9a-fA-F:.]{2,45}\])\Z")
+
+
+class Coordinator(Protocol):
+    """The one writer of the node."""
+
+    async def request(
+        self,
+        operation: str,
+        arguments: dict[str, Any],
+        body: bytes = b"",
+        *,
+        timeout: float = DEFAULT_SECONDS,  # noqa: ASYNC109 - it is a part of the request
+    ) -> Answer:
+        """Ask for an operation. Raises ApiError if it is refused or not answered in time."""
+
+
+class CertificateExpiry(Protocol):
+    """The certificate of the listeners."""
+
+    file: str
+    expires: int
+    """Unix time, seconds."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Context:
+    """Settings, the store to read from, and the coordinator to write through."""
+
+    settings: Settings
+    reader: Reader
+    coordinator: Coordinator
+    api_port: int
+    """Port on which the api listener really listens."""
+    certificate: CertificateExpiry | None = None
+    started: float = field(default_factory=time.time)
+
+    @property
+    def max_page(self) -> int:
+        """Largest `limit` of a list."""
+        return self.settings.api.max_page
+
+    def public_url(self, connection: ASGIConnection[Any, Any, Any, Any]) -> str:
+        """Return the URL of the api listener for clients, without a trailing slash.
+
+        Unless it is set, the name is the one by which this client reached us: it is one that
+        the client can resolve and that our certificate satisfied.
+        """
+        if self.settings.api.public_url:
+            return self.settings.api.public_url.rstrip("/")
+        host = connection.headers.get("host", "")
+        if not host.endswith("]"):
+            host = host.rpartition(":")[0] or host
+        if not _HOST.match(host):
+            host = socket.gethostname()
+        return f"https://{host}:{self.api_port}"

@@ -1,0 +1,45 @@
+"""/docs and /openapi.json: the API document, readable without any other server."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+from litestar import Response, get
+from litestar.handlers import HTTPRouteHandler
+
+from gw.api.envelope import Answer
+
+_STATIC: Final = Path(__file__).parent / "static"
+_POLICY: Final = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
+    "img-src 'self' data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+_CACHE: Final = "no-cache"
+_PUBLIC: Final[dict[str, Any]] = {"opt": {"public": True}, "include_in_schema": False}
+
+
+def pages(openapi: dict[str, Any]) -> list[HTTPRouteHandler]:
+    """Return the routes of the pages; the files are read now, not at each request."""
+    return [
+        _page("/", "index.html", "text/html; charset=utf-8"),
+        _page("/docs", "docs.html", "text/html; charset=utf-8"),
+        _page("/docs/docs.js", "docs.js", "text/javascript; charset=utf-8"),
+        _page("/docs/docs.css", "docs.css", "text/css; charset=utf-8"),
+        _route("/openapi.json", "openapi", msgspec.json.encode(openapi), "application/json"),
+    ]
+
+
+def _page(path: str, file: str, media_type: str) -> HTTPRouteHandler:
+    return _route(path, file, (_STATIC / file).read_bytes(), media_type)
+
+
+def _route(path: str, name: str, content: bytes, media_type: str) -> HTTPRouteHandler:
+    headers = {"content-security-policy": _POLICY, "cache-control": _CACHE}
+
+    @get(path, name=name, **_PUBLIC)
+    async def read_page() -> Answer:
+        return Response(content, media_type=media_type, headers=headers)
+
+    return read_page

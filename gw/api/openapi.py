@@ -1,0 +1,142 @@
+"""The OpenAPI 3.1 document, made from the routes' descriptions and their msgspec structs."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import Any, Final
+
+import msgspec
+from litestar import Litestar
+from litestar.handlers import HTTPRouteHandler
+from litestar.routes import HTTPRoute
+
+import gw
+from gw.api.documented import Combined, Description, description_of
+from gw.api.envelope import JSON, Failure
+from gw.api.query import Query
+
+_REFERENCE: Final = "#/components/schemas/{name}"
+_UNDERSCORE: Final = re.compile(r"_(\w)")
+_ABOUT: Final = (
+    "The REST interface of the gateway, compatible with OpenWiFi's owgw. A token comes from the "
+    "security listener (`POST /api/v1/oauth2`). Refused requests answer 400 or 403, never 401, "
+    "with a number in `ErrorDescription` (400) or in `ErrorCode` (403)."
+)
+
+
+def handlers_of(app: Litestar) -> Iterable[tuple[str, HTTPRouteHandler]]:
+    """Yield path and handler of every HTTP route, once each."""
+    seen: set[int] = set()
+    for route in app.routes:
+        if not isinstance(route, HTTPRoute):
+            continue
+        for handler in route.route_handlers:
+            if id(handler) not in seen:
+                seen.add(id(handler))
+                yield route.path_format, handler
+
+
+def openapi_document(app: Litestar, *, title: str) -> dict[str, Any]:
+    """Return the document of the described routes of `app`."""
+    described = [
+        (path, handler, description)
+        for path, handler in handlers_of(app)
+        if (description := description_of(handler)) is not None
+    ]
+    types: list[Any] = [Failure]
+    for _, _, description in described:
+        for one in (description.answer, description.body):
+            types += one.types if isinstance(one, Combined) else [one] if one is not None else []
+    schemas, components = msgspec.json.schema_components(types, ref_template=_REFERENCE)
+    schema_of = {id(kind): schema for kind, schema in zip(types, schemas, strict=True)}
+
+    paths: dict[str, Any] = {}
+    for raw_path, handler, description in sorted(described, key=lambda item: item[0]):
+        path = _camel(raw_path)
+        operations = paths.setdefault(path, {})
+        for method in sorted(handler.http_methods):
+            if method not in ("OPTIONS", "HEAD"):
+                operations[method.lower()] = _operation(
+                    f"{handler.handler_name}", path, description, schema_of
+                )
+    return {
+        "openapi": "3.1.0",
+        "info": {"title": title, "version": gw.__version__, "description": _ABOUT},
+        "paths": paths,
+        "components": {
+            "schemas": components,
+            "securitySchemes": {"bearer": {"type": "http", "scheme": "bearer"}},
+        },
+        "security": [{"bearer": []}],
+    }
+
+
+def _camel(path: str) -> str:
+    """Return a path with its parameters spelled as in the rest of the interface."""
+    return re.sub(r"\{\w+\}", lambda m: _UNDERSCORE.sub(lambda u: u[1].upper(), m[0]), path)
+
+
+def _operation(
+    name: str, path: str, description: Description, schema_of: dict[int, Any]
+) -> dict[str, Any]:
+    succeeded: dict[str, Any] = {"description": "Done."}
+    if description.answer is not None:
+        succeeded["content"] = _json(_schema(description.answer, schema_of))
+    refused = _json(schema_of[id(Failure)])
+    operation: dict[str, Any] = {
+        "operationId": name,
+        "tags": [description.tag],
+        "summary": description.summary,
+        "parameters": _path_parameters(path) + _query_parameters(description.query),
+        "responses": {
+            str(description.status): succeeded,
+            "400": {"description": "Refused: see `ErrorDescription`.", "content": refused},
+            "403": {"description": "No valid token, or not allowed.", "content": refused},
+        },
+    }
+    if description.details:
+        operation["description"] = description.details
+    if description.body is not None:
+        operation["requestBody"] = {
+            "required": True,
+            "content": _json(schema_of[id(description.body)]),
+        }
+    if description.public:
+        operation["security"] = []
+    return operation
+
+
+def _schema(kind: Any, schema_of: dict[int, Any]) -> dict[str, Any]:
+    if isinstance(kind, Combined):
+        return {kind.how: [schema_of[id(one)] for one in kind.types]}
+    found: dict[str, Any] = schema_of[id(kind)]
+    return found
+
+
+def _json(schema: dict[str, Any]) -> dict[str, Any]:
+    return {JSON: {"schema": schema}}
+
+
+def _path_parameters(path: str) -> list[dict[str, Any]]:
+    return [
+        {"name": part[1:-1], "in": "path", "required": True, "schema": {"type": "string"}}
+        for part in path.split("/")
+        if part.startswith("{")
+    ]
+
+
+def _query_parameters(kind: type[Query] | None) -> list[dict[str, Any]]:
+    if kind is None:
+        return []
+    found = []
+    for field in msgspec.structs.fields(kind):
+        schema: dict[str, Any] = {"type": "string"}
+        if field.type is bool:
+            schema = {"type": "boolean"}
+        elif field.type is int:
+            schema = {"type": "integer", "minimum": 0}
+        if field.type in (bool, int, str):
+            schema["default"] = field.default
+        found.append({"name": field.encode_name, "in": "query", "schema": schema})
+    return found

@@ -1,0 +1,1 @@
+"""The security service: owsec's public listener."""

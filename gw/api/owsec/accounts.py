@@ -1,0 +1,64 @@
+"""Changes to users and their sessions, made through the coordinator one at a time per user."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from weakref import WeakValueDictionary
+
+import msgspec
+
+from gw.api.authentication import Authentication
+from gw.api.context import Context
+from gw.core.errors import ApiError
+from gw.security import tokens
+from gw.store.rows import TokenRow, UserRow
+
+
+class Accounts:
+    """Reads, changes and stores users and tokens. One per api process."""
+
+    def __init__(self, context: Context, authentication: Authentication) -> None:
+        self._context = context
+        self._authentication = authentication
+        self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+
+    def exclusive(self, user_id: str) -> asyncio.Lock:
+        """Return the lock that is held while a user or the user's sessions are changed."""
+        return self._locks.setdefault(user_id, asyncio.Lock())
+
+    @asynccontextmanager
+    async def change(self, user_id: str) -> AsyncIterator[UserRow]:
+        """Yield a user to be changed, and store it afterwards unless the block raises.
+
+        The whole row is written, so that two changes at a time would lose one of them.
+        """
+        async with self.exclusive(user_id):
+            row = await self._context.reader.user(user_id)
+            if row is None:
+                raise ApiError(404)
+            yield row
+            row.modified = int(time.time())
+            arguments = {"row": msgspec.to_builtins(row)}
+            await self._context.coordinator.request("user.put", arguments)
+            self._authentication.forget_user(user_id)
+
+    async def open_session(self, user: UserRow, *, refreshed: bool = False) -> tokens.Issued:
+        """Make new tokens for a user, and store them."""
+        issued = tokens.issue(
+            user.id, self._context.settings.security, int(time.time()), refreshed=refreshed
+        )
+        arguments = {"row": msgspec.to_builtins(issued.row)}
+        await self._context.coordinator.request("token.put", arguments)
+        return issued
+
+    async def close_session(self, access_hash: str) -> None:
+        """Drop a token; from here on it is not accepted."""
+        await self._context.coordinator.request("token.delete", {"access_hash": access_hash})
+        self._authentication.forget(access_hash)
+
+    async def session(self, access_token: str) -> TokenRow | None:
+        """Return the stored session of an access token."""
+        return await self._context.reader.token(tokens.token_hash(access_token))

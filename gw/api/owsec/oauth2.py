@@ -1,0 +1,306 @@
+"""/oauth2 and /validateToken: sign in, refresh, sign out, and who a token is (security.md 2)."""
+
+from __future__ import annotations
+
+import time
+from typing import Any, Final
+
+import msgspec
+import structlog
+from litestar import delete, get, post
+from litestar.di import NamedDependency
+from litestar.params import FromPath
+
+from gw.api import body, query
+from gw.api.authentication import Caller, bearer
+from gw.api.context import Context
+from gw.api.documented import documented
+from gw.api.envelope import Answer, AnyRequest, document, empty
+from gw.api.owsec.accounts import Accounts
+from gw.api.owsec.throttle import Throttle
+from gw.api.owsec.user_document import UserDocument, user_document
+from gw.core.errors import ApiError
+from gw.core.settings import Security
+from gw.security import tokens
+from gw.security.passwords import Passwords
+from gw.security.tokens import token_hash
+from gw.store.rows import TokenRow, UserRow
+
+_log = structlog.get_logger("gw.api.oauth2")
+
+_TAG = "Sessions"
+MAX_LOGIN_BYTES: Final = 16_384
+"""Nobody is authenticated yet, so bodies are short."""
+_MAX_EMAIL: Final = 320
+_IDLE_SECONDS: Final = 300
+_ALL_RIGHTS: Final = {
+    "Read": True,
+    "ReadWrite": True,
+    "ReadWriteCreate": True,
+    "Delete": True,
+    "PortalLogin": True,
+}
+
+
+class LoginQuery(query.Query):
+    """What is asked of POST; none of them: sign in."""
+
+    grant_type: str = msgspec.field(name="grant_type", default="")
+    """refresh_token"""
+    requirements: bool = False
+    forgot_password: bool = False
+    resend_mfa_code: bool = msgspec.field(name="resendMFACode", default=False)
+    complete_mfa_challenge: bool = msgspec.field(name="completeMFAChallenge", default=False)
+
+
+class LoginBody(msgspec.Struct, rename="camel", kw_only=True):
+    """Credentials, or a refresh token."""
+
+    user_id: str = ""
+    """E-mail address."""
+    password: str = ""
+    new_password: str | None = None
+    """Changes the password as well."""
+    refresh_token: str = ""
+
+
+class WebToken(msgspec.Struct, kw_only=True):
+    """A session."""
+
+    access_token: str = ""
+    refresh_token: str = ""
+    token_type: str = "Bearer"  # noqa: S105 - a word of the protocol
+    expires_in: int = 0
+    """Seconds from `created`."""
+    idle_timeout: int = _IDLE_SECONDS
+    created: int = 0
+    username: str = ""
+    user_must_change_password: bool = msgspec.field(name="userMustChangePassword", default=False)
+    error_code: int = msgspec.field(name="errorCode", default=0)
+    last_refresh: int = msgspec.field(name="lastRefresh", default=0)
+    acl_template: dict[str, bool] = msgspec.field(
+        name="aclTemplate", default_factory=lambda: dict(_ALL_RIGHTS)
+    )
+
+
+class Requirements(msgspec.Struct, rename="camel"):
+    """What a password must look like."""
+
+    password_pattern: str
+    access_policy: str = "/wwwassets/access_policy.html"
+    password_policy: str = "/wwwassets/password_policy.html"  # noqa: S105 - a path
+
+
+class MeQuery(query.Query):
+    """Parameters of GET."""
+
+    me: bool = False
+
+
+class ValidateQuery(query.Query):
+    """The token to resolve."""
+
+    token: str = ""
+
+
+class Validated(msgspec.Struct, rename="camel"):
+    """A token and its user; `tokenInfo.username` is the id of the user."""
+
+    token_info: WebToken
+    user_info: UserDocument
+
+
+@post(
+    "/oauth2",
+    request_max_body_size=MAX_LOGIN_BYTES,
+    **documented(
+        "Sign in, refresh, or ask for the password rules",
+        tag=_TAG,
+        answer=WebToken,
+        query=LoginQuery,
+        body=LoginBody,
+        public=True,
+        details="403: `ErrorCode` 1 send `newPassword` as well, 2 unknown user or wrong "
+        "password, 5 `newPassword` breaks the rules, 3 it was used before, 10 too many attempts.",
+    ),
+)
+async def sign_in(
+    request: AnyRequest,
+    context: NamedDependency[Context],
+    accounts: NamedDependency[Accounts],
+    passwords: NamedDependency[Passwords],
+    throttle: NamedDependency[Throttle],
+) -> Answer:
+    """Answer the first form that the parameters ask for."""
+    asked = query.read(request.scope, LoginQuery)
+    refresh = asked.grant_type == "refresh_token"
+    if asked.requirements and not refresh:
+        return document(Requirements(context.settings.security.password_pattern))
+    if not throttle.allows(request.client.host if request.client else ""):
+        raise ApiError(10)
+    given = await body.read(request, LoginBody)
+    if refresh:
+        return await _refresh(request, context, accounts, given.refresh_token)
+    if asked.forgot_password:
+        # The same answer whether or not the user exists. There is no mailer in this version.
+        return document(_no_token())
+    if asked.resend_mfa_code:
+        raise ApiError(11)
+    if asked.complete_mfa_challenge:
+        raise ApiError(12)
+    return await _log_in(context, accounts, passwords, given)
+
+
+@get(
+    "/oauth2",
+    **documented("Read who is signed in", tag=_TAG, answer=UserDocument, query=MeQuery),
+)
+async def read_caller(
+    request: AnyRequest, context: NamedDependency[Context], caller: NamedDependency[Caller]
+) -> Answer:
+    """Answer the caller's own user."""
+    if not query.read(request.scope, MeQuery).me:
+        raise ApiError(1050)
+    row = await context.reader.user(caller.id)
+    if row is None:
+        raise ApiError(8)
+    return document(user_document(row))
+
+
+@delete(
+    "/oauth2/{token:str}",
+    **documented("Sign out", tag=_TAG, status=204, public=True),
+)
+async def sign_out(
+    request: AnyRequest, accounts: NamedDependency[Accounts], token: FromPath[str]
+) -> Answer:
+    """End the session of the bearer token, which must be the one of the path."""
+    if token != bearer(request):
+        raise ApiError(1018, "the token of the path is not the one of the Authorization header")
+    # Nobody is authenticated here: an unknown token must not cost the coordinator anything.
+    if await accounts.session(token) is not None:
+        await accounts.close_session(token_hash(token))
+    answer = empty(204)
+    answer.headers["connection"] = "close"
+    return answer
+
+
+@get(
+    "/validateToken",
+    **documented("Resolve a token", tag=_TAG, answer=Validated, query=ValidateQuery),
+)
+async def validate_token(
+    request: AnyRequest, context: NamedDependency[Context], accounts: NamedDependency[Accounts]
+) -> Answer:
+    """Answer a token and its user; an expired one too, for the caller to judge."""
+    token = query.read(request.scope, ValidateQuery).token
+    row = await accounts.session(token) if token else None
+    user = await context.reader.user(row.user_id) if row is not None else None
+    if row is None or user is None:
+        raise ApiError(404)
+    info = _web_token(row, access=token, username=user.id)
+    return document({"tokenInfo": info, "userInfo": user_document(user)})
+
+
+async def _log_in(
+    context: Context, accounts: Accounts, passwords: Passwords, given: LoginBody
+) -> Answer:
+    """Test in the order of security.md 2.1; the password is hashed in every case."""
+    rules = context.settings.security
+    email = given.user_id.strip().lower()
+    user = await context.reader.user_by_email(email) if len(email) <= _MAX_EMAIL else None
+    right = await passwords.verify("" if user is None else user.password, given.password)
+    if user is None:
+        raise ApiError(2)
+    if user.suspended:
+        raise ApiError(15)
+    if user.waiting_for_email_check:
+        raise ApiError(4)
+    if not right:
+        raise ApiError(2)
+    new = given.new_password or None
+    if new is None and user.change_password:
+        raise ApiError(1)
+    new_hash = ""
+    if new is not None:
+        new_hash = await _new_hash(passwords, user, given.password, new)
+    elif passwords.needs_rehash(user.password):
+        new_hash = await passwords.hash(given.password)
+    verified = user.password
+    async with accounts.change(user.id) as row:
+        if row.password != verified or row.suspended:
+            raise ApiError(2)  # changed by another request meanwhile
+        if new is not None:
+            row.old_passwords = _history(row, rules)
+            row.change_password = False
+        if new_hash:
+            row.password = new_hash
+        row.last_login = int(time.time())
+    issued = await accounts.open_session(row)
+    _log.info("signed in", email=row.email, changed=new is not None)
+    return document(
+        _web_token(issued.row, access=issued.access, refresh=issued.refresh, username=row.email)
+    )
+
+
+async def _new_hash(passwords: Passwords, user: UserRow, present: str, new: str) -> str:
+    """Return the hash of a new password. Raises ApiError 5 or 3 if it is not acceptable."""
+    if not passwords.is_acceptable(new):
+        raise ApiError(5)
+    if new == present or await passwords.was_used(new, _old_passwords(user)):
+        raise ApiError(3)
+    return await passwords.hash(new)
+
+
+def _old_passwords(user: UserRow) -> list[str]:
+    found: list[str] = msgspec.json.decode(user.old_passwords or "[]", type=list[str])
+    return found
+
+
+def _history(user: UserRow, rules: Security) -> str:
+    """Return the used passwords, newest last, the one that is being replaced included."""
+    used = [*_old_passwords(user), user.password]
+    kept = used[-rules.password_history :] if rules.password_history else []
+    return msgspec.json.encode(kept).decode()
+
+
+async def _refresh(
+    request: AnyRequest, context: Context, accounts: Accounts, refresh: str
+) -> Answer:
+    """Replace a session by a new one; both of its tokens must be shown."""
+    if not refresh or len(refresh) > _MAX_EMAIL:
+        raise ApiError(14)
+    old = await context.reader.token_by_refresh(token_hash(refresh))
+    if old is None or old.access_hash != token_hash(bearer(request)):
+        raise ApiError(14)
+    async with accounts.exclusive(old.user_id):
+        # Read again: of two refreshes with one token, the second must find it used.
+        session = await context.reader.token_by_refresh(old.refresh_hash)
+        user = await context.reader.user(old.user_id)
+        if session is None or user is None:
+            raise ApiError(14)
+        if tokens.is_refresh_expired(session, int(time.time())):
+            raise ApiError(14)
+        if user.suspended:
+            raise ApiError(15)
+        issued = await accounts.open_session(user, refreshed=True)
+        await accounts.close_session(session.access_hash)
+    return document(
+        _web_token(issued.row, access=issued.access, refresh=issued.refresh, username=user.email)
+    )
+
+
+def _web_token(row: TokenRow, *, access: str, username: str, refresh: str = "") -> WebToken:
+    return WebToken(
+        access_token=access,
+        refresh_token=refresh,
+        expires_in=row.expires - row.created,
+        created=row.created,
+        username=username,
+        last_refresh=row.last_refresh,
+    )
+
+
+def _no_token() -> dict[str, Any]:
+    empty_token: dict[str, Any] = msgspec.to_builtins(WebToken(user_must_change_password=True))
+    return empty_token

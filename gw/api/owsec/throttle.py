@@ -1,0 +1,50 @@
+"""How often one client address may try to sign in."""
+
+from __future__ import annotations
+
+import ipaddress
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from typing import Final
+
+_WINDOW_SECONDS: Final = 60.0
+_MAX_ADDRESSES: Final = 10_000
+_IPV6_PREFIX: Final = 64
+
+
+class Throttle:
+    """Counts attempts per address and minute; a minute begins with its first attempt.
+
+    Addresses are bounded: the one that was seen longest ago is forgotten first. All of an
+    IPv6 /64 is one address, since a single client owns that many.
+    """
+
+    def __init__(self, per_minute: int, clock: Callable[[], float] = time.monotonic) -> None:
+        self._per_minute = per_minute
+        self._clock = clock
+        self._windows: OrderedDict[str, tuple[float, int]] = OrderedDict()
+
+    def allows(self, address: str) -> bool:
+        """Count an attempt of `address` and tell whether it is within the limit."""
+        key = _key(address)
+        now = self._clock()
+        began, count = self._windows.pop(key, (now, 0))
+        if now - began >= _WINDOW_SECONDS:
+            began, count = now, 0
+        self._windows[key] = (began, count + 1)
+        if len(self._windows) > _MAX_ADDRESSES:
+            self._windows.popitem(last=False)
+        return count < self._per_minute
+
+
+def _key(address: str) -> str:
+    try:
+        parsed = ipaddress.ip_address(address)
+    except ValueError:
+        return address
+    if isinstance(parsed, ipaddress.IPv6Address):
+        if parsed.ipv4_mapped is not None:
+            return str(parsed.ipv4_mapped)
+        return str(ipaddress.ip_network((parsed, _IPV6_PREFIX), strict=False))
+    return address

@@ -1,0 +1,129 @@
+"""`gw pki`: make the certificates of a gateway and its devices, and take them back."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+_MANY = 50
+"""From this many certificates on, a progress bar is worth its lines."""
+
+_Command = TypeVar("_Command", bound=Callable[..., Any])
+
+
+def _directory_option(command: _Command) -> _Command:
+    return click.option(
+        "--dir",
+        "directory",
+        required=True,
+        type=click.Path(file_okay=False, path_type=Path),
+        help="Directory of the PKI.",
+    )(command)
+
+
+@contextlib.contextmanager
+def _plain_errors() -> Iterator[None]:
+    from gw.security.pki import PkiError
+
+    try:
+        yield
+    except PkiError as exc:
+        raise click.ClickException(str(exc)) from None
+    except OSError as exc:
+        raise click.ClickException(f"{exc.filename or 'PKI'}: {exc.strerror or exc}") from None
+
+
+@click.group()
+def pki() -> None:
+    """Certificates: the gateway's authority, its server and its devices."""
+
+
+@pki.command()
+@_directory_option
+@click.option("--host", "hosts", multiple=True, help="Further name or address of the server.")
+def init(directory: Path, hosts: tuple[str, ...]) -> None:
+    """Make root, issuing CA, server certificate and empty CRL; repeatable."""
+    from gw.security.pki import init as make
+
+    with _plain_errors():
+        report = make(directory, hosts)
+    if not report.changed:
+        click.echo(f"Nothing to do: the PKI in {directory} is complete.")
+    if report.created:
+        click.echo(f"Made in {directory}: {', '.join(report.created)}")
+    if report.renewed:
+        click.echo(f"Issued again: {', '.join(report.renewed)}")
+    click.echo(f"The server certificate is good for: {', '.join(report.hosts)}")
+
+
+@pki.command()
+@_directory_option
+@click.argument("serials", nargs=-1, metavar="[SERIAL]...")
+@click.option("--expired", is_flag=True, help="Make certificates that ended yesterday.")
+@click.option("--count", type=click.IntRange(1, 1_000_000), help="Make this many, numbered.")
+@click.option("--prefix", help="First hexadecimal digits of the numbered serials.")
+def device(
+    directory: Path,
+    serials: tuple[str, ...],
+    expired: bool,
+    count: int | None,
+    prefix: str | None,
+) -> None:
+    """Make D/devices/SERIAL.pem and SERIAL.key; repeatable."""
+    from gw.security.pki import numbered_serials
+
+    if (count is None) != (prefix is None):
+        raise click.UsageError("--count and --prefix go together")
+    with _plain_errors():
+        wanted = [*serials]
+        if count is not None and prefix is not None:
+            wanted += numbered_serials(prefix, count)
+        if not wanted:
+            raise click.UsageError("name a SERIAL, or --count and --prefix")
+        report = issue_with_progress(directory, wanted, expired=expired)
+    kind = "expired " if expired else ""
+    if len(report.issued) + len(report.kept) <= _MANY:
+        for serial in report.issued:
+            click.echo(f"Made {kind}{directory / 'devices' / serial}.pem")
+        for serial in report.kept:
+            click.echo(f"Kept {kind}{directory / 'devices' / serial}.pem")
+    else:
+        click.echo(f"Made {len(report.issued)} and kept {len(report.kept)} {kind}certificates.")
+
+
+@pki.command()
+@_directory_option
+@click.argument("serial")
+def revoke(directory: Path, serial: str) -> None:
+    """Put the certificates of a device on the CRL, D/crl.pem; repeatable."""
+    from gw.security.pki import revoke as take_back
+
+    with _plain_errors():
+        report = take_back(directory, serial)
+    if report.added:
+        click.echo(f"Revoked {report.added} certificate(s) of {report.serial}.")
+    else:
+        click.echo(f"Nothing to do: {report.serial} is revoked ({report.total} certificate(s)).")
+
+
+def issue_with_progress(directory: Path, serials: list[str], *, expired: bool = False) -> Any:
+    """Make device certificates, with a progress bar on stderr when there are many."""
+    from gw.security.pki import device as make
+
+    if len(serials) < _MANY:
+        return make(directory, serials, expired=expired)
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("Making certificates", total=len(serials))
+
+        def advance(done: int, _total: int) -> None:
+            bar.update(task, completed=done)
+
+        return make(directory, serials, expired=expired, progress=advance)

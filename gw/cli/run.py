@@ -1,0 +1,94 @@
+"""`gw run`: the gateway, with all its processes."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from gw.cli.settings_options import listed, load, settings_options
+from gw.core.settings_loader import unset_for_run
+
+if TYPE_CHECKING:
+    from gw.core.settings import Settings
+    from gw.supervisor_files import Ready
+
+_EPILOG = """\
+\b
+Examples:
+  gw run --data /var/lib/gw --pki /etc/gw/pki
+  gw run --config /etc/gw/gw.toml --set log.format=json
+  gw run --data d --pki p --set devices.port=0 --ready-file ready.json
+
+\b
+Signals:
+  TERM, INT   end in order: sessions, then the API, then the database; once more: at once
+  HUP         read certificates and revocation lists again
+
+\b
+The first start makes the administrator (security.administrator): with the password in
+GW_ADMIN_PASSWORD, else with a generated one that is printed once.
+"""
+
+
+@click.command(epilog=_EPILOG)
+@settings_options
+@click.option(
+    "--ready-file",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Write addresses and pids here, as JSON, once every process serves.",
+)
+def run(
+    *,
+    data: Path | None,
+    pki: Path | None,
+    config: Path | None,
+    overrides: tuple[str, ...],
+    ready_file: Path | None,
+) -> None:
+    """Run the gateway until it is told to end."""
+    settings, _ = load(data, pki, config, overrides)
+    faults = unset_for_run(settings)
+    if faults:
+        raise click.ClickException(listed("The gateway cannot run like this:", faults))
+    from gw import supervisor
+    from gw.ops import logs
+    from gw.supervisor_processes import StartError
+
+    logs.configure(format=settings.log.format, level=settings.log.level, role="supervisor")
+    try:
+        code = supervisor.run(settings, ready_file, on_ready=lambda r: _announce(settings, r))
+    except StartError as exc:
+        raise click.ClickException(str(exc)) from None
+    sys.exit(code)
+
+
+def _announce(settings: Settings, ready: Ready) -> None:
+    # For the reader of a terminal; what runs it by program reads the ready file.
+    with contextlib.suppress(OSError):
+        click.echo(addresses(settings, ready))
+
+
+def addresses(settings: Settings, ready: Ready) -> str:
+    """Return the block of addresses that is printed once the gateway serves."""
+    workers = len(ready.pids.workers)
+    rows = [
+        ("Devices", f"wss://{ready.devices}", f"{workers} worker{'s' if workers > 1 else ''}"),
+        ("Console", f"{ready.api}/", f"sign in as {settings.security.administrator}"),
+        ("API", f"{ready.api}/api/v1", f"described at {ready.api}/docs"),
+        ("Security", f"{ready.security}/api/v1", "POST /oauth2 for a token"),
+        ("Files", f"{ready.files}/v1/upload", ""),
+        ("Metrics", f"{ready.metrics}/metrics", "plain HTTP"),
+        ("Data", settings.run.data, ""),
+    ]
+    width = max(len(where) for _, where, _ in rows)
+    lines = [
+        f"    {click.style(f'{name:<9}', bold=True)} {where:<{width}}  {note}".rstrip()
+        for name, where, note in rows
+    ]
+    title = click.style("gw serves.", fg="green", bold=True)
+    return "\n".join(["", f"  {title} Ctrl-C ends it.", "", *lines, ""])

@@ -1,0 +1,155 @@
+"""Entry of the coordinator process; started by the supervisor."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+import time
+from typing import Final
+
+import uvloop
+
+from gw.coordinator.commands import Commands
+from gw.coordinator.handlers import Handlers
+from gw.coordinator.intake import Intake
+from gw.coordinator.keeper import Keeper
+from gw.coordinator.links import Links
+from gw.coordinator.presence import Presence
+from gw.coordinator.requests import Requests
+from gw.coordinator.shadow import Shadows
+from gw.coordinator.work import Committer
+from gw.core.bootstrap import Bootstrap, announce_ready, load
+from gw.core.settings import Settings
+from gw.ops import logs, metrics
+from gw.security.administrator import first_administrator
+from gw.store.errors import MigrationError, StoreError
+from gw.store.interface import DeleteExpired, PositionConflictError, PutUser, Store
+from gw.store.open import open_store
+
+EXIT_CONFIGURATION: Final = 78
+"""EX_CONFIG of sysexits.h: starting again would not help."""
+_RETENTION_SECONDS: Final = 60.0
+_DAY: Final = 86_400
+
+
+async def make_first_administrator(store: Store, work: Committer, settings: Settings) -> None:
+    """Add the first user and print the password once; nothing if there are users."""
+    given = os.environ.pop("GW_ADMIN_PASSWORD", None)
+    if await store.users(limit=1):
+        return
+    row, generated = await asyncio.to_thread(first_administrator, settings.security, given)
+    work.write(PutUser(row))
+    await work.durable()
+    if generated is not None:
+        print(
+            "\n"
+            "  First start. The administrator, shown this once:\n\n"
+            f"      user      {row.email}\n"
+            f"      password  {generated}\n\n"
+            "  A new password is asked for at the first sign-in.\n",
+            flush=True,
+        )
+
+
+async def housekeeping(
+    keeper: Keeper, shadows: Shadows, work: Committer, settings: Settings
+) -> None:
+    """Do what is due, once a second, for ever."""
+    retention = time.monotonic() + _RETENTION_SECONDS
+    while True:
+        await asyncio.sleep(min(1.0, settings.configuration.answer_seconds / 4))
+        keeper.expire()
+        if not work.busy:
+            shadows.tidy()
+        if time.monotonic() >= retention:
+            retention = time.monotonic() + _RETENTION_SECONDS
+            now = int(time.time())
+            work.write(DeleteExpired(now - settings.store.retention_days * _DAY, now))
+
+
+async def serve(bootstrap: Bootstrap) -> None:
+    """Coordinate until SIGTERM, then empty the queues, commit and end."""
+    log = logs.get("coordinator")
+    settings = bootstrap.settings
+    counters = metrics.CounterPage(bootstrap.counters_memfd, bootstrap.counters_slot)
+    store = open_store(settings.store, settings.run.data)
+    await store.migrate()
+    work = Committer(store, settings.store, counters)
+    committing = asyncio.create_task(work.run())
+    await make_first_administrator(store, work, settings)
+
+    links = Links(bootstrap.rings)
+    presence = Presence()
+    shadows = Shadows(store)
+    commands = Commands(work)
+    keeper = Keeper(work, store, links, presence, commands, settings.configuration, counters)
+    handlers = Handlers(
+        settings, work, links, presence, shadows, commands, keeper, counters, bootstrap.generation
+    )
+    for row in await store.default_configurations(limit=100_000):
+        handlers.defaults[row.name] = row
+    for entry in await store.blacklist(limit=1_000_000):
+        handlers.blacklist[entry.serial_number] = entry
+    workers = [ends for ends in bootstrap.rings if ends.name.startswith("worker-")]
+    intake = Intake(workers, store, work, handlers, counters)
+    await intake.start()
+    tasks = [
+        asyncio.create_task(intake.run()),
+        asyncio.create_task(housekeeping(keeper, shadows, work, settings)),
+    ]
+    for ends in bootstrap.rings:
+        if ends.name == "api":
+            requests = Requests(ends, store, work, links, presence, commands, keeper, handlers)
+            tasks.append(asyncio.create_task(requests.run()))
+    links.hello(bootstrap.generation)
+
+    stopping = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    loop.add_signal_handler(signal.SIGTERM, stopping.set)
+    loop.add_signal_handler(signal.SIGINT, lambda: None)  # the terminal's; the supervisor decides
+    loop.add_signal_handler(signal.SIGHUP, lambda: None)
+    announce_ready(bootstrap)
+    log.info("ready", generation=bootstrap.generation)
+
+    waiting = asyncio.create_task(stopping.wait())
+    done, _ = await asyncio.wait([*tasks, committing, waiting], return_when=asyncio.FIRST_COMPLETED)
+    if waiting not in done:
+        for task in done:
+            task.result()  # raises what ended it
+        raise RuntimeError("a part of the coordinator ended by itself")
+    log.info("draining")
+    intake.stop()
+    await tasks[0]
+    await keeper.close()
+    for task in tasks[1:]:
+        task.cancel()
+    await asyncio.gather(*tasks[1:], return_exceptions=True)
+    work.stop()
+    await committing
+    await store.close()
+
+
+def main() -> int:
+    """Run the coordinator; returns the exit status."""
+    bootstrap = load()
+    settings = bootstrap.settings.log
+    logs.configure(format=settings.format, level=settings.level, role="coordinator")
+    log = logs.get("coordinator")
+    try:
+        uvloop.run(serve(bootstrap))
+    except PositionConflictError as error:
+        log.error("another coordinator has taken over", detail=str(error))
+        return 1
+    except (MigrationError, ValueError) as error:
+        log.error("the coordinator cannot start", detail=str(error))
+        return EXIT_CONFIGURATION
+    except StoreError as error:
+        log.error("the store cannot be used", detail=str(error))
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,96 @@
+"""Commands as durable rows, and who waits for them.
+
+A row is written before anything is sent. `configure` is the only command so far.
+"""
+
+from __future__ import annotations
+
+import time
+import uuid as uuid_module
+from collections.abc import Callable
+
+from gw.coordinator.work import Committer
+from gw.store.interface import PatchCommand, PutCommand
+from gw.store.rows import CommandRow
+
+SYSTEM = "*system"
+"""Who submits what the gateway does by itself."""
+
+PENDING = "pending"
+EXECUTING = "executing"
+COMPLETED = "completed"
+FAILED = "failed"
+EXPIRED = "expired"
+TIMED_OUT = "timedout"
+FINAL = frozenset((COMPLETED, FAILED, EXPIRED, TIMED_OUT))
+
+
+def new_uuid() -> str:
+    """Return a UUID for a command."""
+    return str(uuid_module.uuid4())
+
+
+class Commands:
+    """Writes command rows, and tells waiters the final status."""
+
+    def __init__(self, work: Committer) -> None:
+        self._work = work
+        self._waiters: dict[str, list[Callable[[str], None]]] = {}
+
+    def create(self, row: CommandRow) -> None:
+        """Write a new command."""
+        self._work.write(PutCommand(row), 512 + len(row.details))
+
+    def note(self, command: str, **values: object) -> None:
+        """Set columns of a command that are no part of its state."""
+        self._work.write(PatchCommand(command, values), 4096)
+
+    def sent(self, command: str) -> None:
+        """The command is being sent now."""
+        now = int(time.time())
+        self._work.write(
+            PatchCommand(command, {"status": EXECUTING, "executed": now, "last_try": now})
+        )
+
+    def postponed(self, command: str, text: str) -> None:
+        """The command could not be sent, or was not answered: it is still to be settled."""
+        self._work.write(PatchCommand(command, {"status": PENDING, "error_text": text}))
+
+    def finish(
+        self,
+        command: str,
+        status: str,
+        *,
+        error_code: int = 0,
+        error_text: str = "",
+        results: str | None = None,
+        execution_ms: float | None = None,
+    ) -> None:
+        """Give a command its final status, and tell whoever waits once that is durable."""
+        values: dict[str, object] = {
+            "status": status,
+            "completed": int(time.time()),
+            "error_code": error_code,
+            "error_text": error_text,
+        }
+        if results is not None:
+            values["results"] = results
+        if execution_ms is not None:
+            values["execution_ms"] = execution_ms
+        self._work.write(PatchCommand(command, values), 512 + len(results or ""))
+        self.tell(command, status)
+
+    def wait(self, command: str, waiter: Callable[[str], None]) -> None:
+        """Call `waiter` with the status once the command is settled or given up for now."""
+        self._waiters.setdefault(command, []).append(waiter)
+
+    def tell(self, command: str, status: str) -> None:
+        """Wake those who wait for a command, once what was written is durable."""
+        waiters = self._waiters.pop(command, None)
+        if waiters:
+
+            def wake() -> None:
+                for waiter in waiters:
+                    waiter(status)
+
+            self._work.then(wake)

@@ -1,0 +1,230 @@
+"""One handler per kind of record that a worker sends."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import msgspec
+
+from gw._native.ring import Record
+from gw.coordinator import commands as states
+from gw.coordinator import onboarding
+from gw.coordinator.commands import Commands
+from gw.coordinator.keeper import Keeper, result_text
+from gw.coordinator.links import Links
+from gw.coordinator.messages import Messages, received_at
+from gw.coordinator.presence import DeviceSession, Presence
+from gw.coordinator.shadow import Shadow, Shadows
+from gw.coordinator.work import Committer
+from gw.core import records
+from gw.core.ids import serial_from_int
+from gw.core.records import Kind
+from gw.core.settings import Settings
+from gw.ops import logs, metrics
+from gw.protocol import messages as wire
+from gw.protocol.configuration import Report, Source
+from gw.store.rows import BlacklistRow, DefaultConfigurationRow
+
+log = logs.get("devices")
+
+_CONNECTED: Final = metrics.index("gw_devices_connected")
+_POLICY_VIOLATION: Final = 1008
+_decode_connect = msgspec.json.Decoder(wire.ConnectParams).decode
+
+
+class Handlers:
+    """Treats the records of all workers, in the order in which they come."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        work: Committer,
+        links: Links,
+        presence: Presence,
+        shadows: Shadows,
+        commands: Commands,
+        keeper: Keeper,
+        counters: metrics.CounterPage,
+        generation: int,
+    ) -> None:
+        self._settings = settings
+        self._work = work
+        self._links = links
+        self._presence = presence
+        self.shadows = shadows
+        self._commands = commands
+        self._keeper = keeper
+        self._counters = counters
+        self._generation = generation
+        self._messages = Messages(work, keeper, commands, links)
+        self.defaults: dict[str, DefaultConfigurationRow] = {}
+        self.blacklist: dict[str, BlacklistRow] = {}
+        self._handlers: dict[int, Any] = {
+            Kind.WORKER_STARTED: self._worker_started,
+            Kind.CONNECT: self._connect,
+            Kind.DISCONNECT: self._disconnect,
+            Kind.MESSAGE: self._message,
+            Kind.ANSWER: self._answer,
+            Kind.SESSION_SNAPSHOT: self._snapshot,
+            Kind.RPC_UNSENT: self._unsent,
+        }
+
+    def handle(self, record: Record) -> None:
+        """Treat one record. The shadows of its device are in memory, if there is one."""
+        handler = self._handlers.get(record.kind)
+        if handler is None:
+            log.error("unknown kind of record", kind=record.kind)
+            return
+        handler(record)
+
+    # -- sessions
+
+    def _worker_started(self, record: Record) -> None:
+        head = records.decode(records.WorkerStarted, record.head)
+        for session in self._presence.of_worker(head.slot, head.generation):
+            self._ended(session, "the worker is gone")
+        # It may have missed ours; the answer to a needless one is short.
+        self._links.hello_worker(head.slot, self._generation)
+
+    def _connect(self, record: Record) -> None:
+        head = records.decode(records.Connect, record.head)
+        params = _decode_connect(record.body)
+        serial = serial_from_int(record.serial)
+        refused = self._refusal(serial)
+        if refused:
+            log.warning("device refused", serial=serial, address=head.address, reason=refused)
+            reason = "blacklisted" if serial in self.blacklist else "refused"
+            self._work.then(
+                lambda: self._links.close(record.session, serial, _POLICY_VIOLATION, reason)
+            )
+            return
+        present = self._presence.of(serial)
+        again = present is not None and present.id == record.session
+        session = (
+            present if again else DeviceSession(record.session, serial, head, record.received_ns)
+        )
+        assert session is not None
+        if not again and not self._take_over(session):
+            return
+        shadow = self.shadows.cached(serial)
+        if shadow is None:
+            shadow = onboarding.create(
+                serial, params, session, self.defaults,
+                quarantined=self._settings.devices.unknown == "quarantine", work=self._work,
+            )  # fmt: skip
+            self.shadows.add(shadow)
+        self._attach(shadow, session)
+        onboarding.update(shadow, params, session, self._work)
+        if not again:
+            log.info("device connected", serial=serial, address=head.address,
+                     firmware=params.firmware, uuid=params.uuid)  # fmt: skip
+            self._work.then(lambda: self._links.accept(session.id, serial))
+        report = Report(head.uuid, head.config_hash, Source.CONNECT)
+        self._keeper.report(shadow, session, report)
+
+    def _refusal(self, serial: str) -> str:
+        entry = self.blacklist.get(serial)
+        if entry is not None:
+            return f"blacklisted: {entry.reason}"
+        if self.shadows.cached(serial) is None and self._settings.devices.unknown == "refuse":
+            return "the device is not in the store, and devices.unknown is refuse"
+        return ""
+
+    def _take_over(self, session: DeviceSession) -> bool:
+        """Make a session the one that acts; close the older one. False: it is the older one."""
+        old = self._presence.register(session)
+        self._count()
+        if old is None:
+            return True
+        self._work.then(
+            lambda: self._links.close(old.id, old.serial, _POLICY_VIOLATION, "replaced")
+        )
+        return old is not session
+
+    def _attach(self, shadow: Shadow, session: DeviceSession) -> None:
+        if shadow.session != session.id:
+            self._keeper.session_changed(shadow)
+            shadow.session = session.id
+
+    def _disconnect(self, record: Record) -> None:
+        head = records.decode(records.Disconnect, record.head)
+        serial = serial_from_int(record.serial)
+        session = self._presence.owner(serial, record.session)
+        if session is None:
+            return
+        session.traffic(head.rx_bytes, head.tx_bytes, head.messages)
+        session.last_contact = received_at(record)
+        self._ended(session, head.reason)
+
+    def _ended(self, session: DeviceSession, reason: str) -> None:
+        self._presence.remove(session.serial, session.id)
+        self._count()
+        log.info("device disconnected", serial=session.serial, reason=reason)
+        shadow = self.shadows.cached(session.serial)
+        if shadow is not None and shadow.session == session.id:
+            shadow.session = 0
+            self._keeper.session_changed(shadow)
+            shadow.set(self._work, last_recorded_contact=session.last_contact)
+
+    def _count(self) -> None:
+        self._counters.set(_CONNECTED, len(self._presence))
+
+    def _snapshot(self, record: Record) -> None:
+        """A live session, told to a coordinator that started anew."""
+        head = records.decode(records.SessionSnapshot, record.head)
+        serial = serial_from_int(record.serial)
+        if self._presence.owner(serial, record.session) is not None:
+            return
+        shadow = self.shadows.cached(serial)
+        if shadow is None or serial in self.blacklist:
+            # It connected while no coordinator was there to refuse it, or was deleted meanwhile.
+            self._links.close(record.session, serial, _POLICY_VIOLATION, "refused")
+            return
+        connected_ns = head.connect.connected_at * 1_000_000
+        session = DeviceSession(record.session, serial, head.connect, connected_ns)
+        session.connected_ns = record.received_ns
+        session.firmware, session.reason = shadow.row.firmware, shadow.row.connect_reason
+        session.traffic(head.rx_bytes, head.tx_bytes, head.messages)
+        if not self._take_over(session):
+            return
+        self._attach(shadow, session)
+        self._keeper.resume(shadow, session, head.commands)
+        if head.last_uuid >= 0:
+            self._keeper.report(
+                shadow, session, Report(head.last_uuid, head.last_hash, Source.STATE)
+            )
+
+    # -- messages and answers
+
+    def _message(self, record: Record) -> None:
+        serial = serial_from_int(record.serial)
+        shadow = self.shadows.cached(serial)
+        if shadow is None or shadow.row.quarantined:
+            return
+        self._messages.handle(record, shadow, self._presence.owner(serial, record.session))
+
+    def _answer(self, record: Record) -> None:
+        head = records.decode(records.Answer, record.head)
+        serial = serial_from_int(record.serial)
+        shadow = self.shadows.cached(serial)
+        if shadow is None:
+            return
+        session = self._presence.owner(serial, record.session)
+        if head.method == "configure":
+            self._keeper.answered(shadow, session, head, record.body)
+        elif head.command == shadow.probe:
+            if session is not None:
+                self._keeper.probed(shadow, session, record.body)
+        else:
+            self._commands.finish(
+                head.command,
+                states.COMPLETED,
+                results=result_text(record.body),
+                execution_ms=head.elapsed_ms,
+            )
+
+    def _unsent(self, record: Record) -> None:
+        head = records.decode(records.RpcUnsent, record.head)
+        shadow = self.shadows.cached(serial_from_int(record.serial))
+        if shadow is not None:
+            self._keeper.unsent(shadow, head.command, head.reason)

@@ -1,0 +1,527 @@
+"""Keeps devices on their stored configuration: acts on what `gw.protocol.configuration` decides.
+
+Facts are changed in the shadow and the store together; a send follows once they are durable.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import Final
+
+import msgspec
+
+from gw.coordinator import commands as states
+from gw.coordinator.commands import Commands
+from gw.coordinator.links import Links
+from gw.coordinator.presence import DeviceSession, Presence
+from gw.coordinator.shadow import InFlight, Shadow
+from gw.coordinator.work import Committer
+from gw.core import records
+from gw.core.ids import MAX_CONFIG_UUID
+from gw.core.records import RECORD_VERSION
+from gw.core.settings import Configuration
+from gw.ops import logs, metrics
+from gw.protocol import configuration as rules
+from gw.protocol.configuration import (
+    Adopt,
+    Cause,
+    Hold,
+    InStep,
+    Probe,
+    Report,
+    ResendPolicy,
+    Result,
+    Send,
+    Source,
+    Verdict,
+)
+from gw.protocol.messages import capabilities
+from gw.store.interface import AdoptPending, Store
+from gw.store.rows import CommandRow
+
+log = logs.get("configuration")
+
+_PUSHES: Final = metrics.indexes("gw_config_pushes_total")
+_REJECTIONS: Final = metrics.index("gw_config_rejections_total")
+_SUBSTITUTIONS: Final = metrics.index("gw_config_substitutions_total")
+_CONFIRMATIONS: Final = metrics.index("gw_config_confirmations_total")
+_UNANSWERED: Final = metrics.index("gw_config_unanswered_total")
+
+_NO_REJECTION: Final = {
+    "rejected_uuid": 0, "rejected_hash": "", "rejected_at": 0, "rejected_text": "",
+    "rejections": "[]",
+}  # fmt: skip
+_NO_PENDING: Final = {
+    "pending_configuration": "", "pending_uuid": 0, "pending_hash": "", "pending_command": "",
+}  # fmt: skip
+_SETTLED: Final = {"sends": 0, "last_sent": 0, "hold": ""}
+
+
+class Keeper:
+    """The configuration of every device of this node."""
+
+    def __init__(
+        self,
+        work: Committer,
+        store: Store,
+        links: Links,
+        presence: Presence,
+        commands: Commands,
+        settings: Configuration,
+        counters: metrics.CounterPage,
+    ) -> None:
+        self._work = work
+        self._store = store
+        self._links = links
+        self._presence = presence
+        self._commands = commands
+        self._answer_seconds = settings.answer_seconds
+        self._counters = counters
+        self._policy = ResendPolicy(
+            settings.resend_at_once,
+            settings.resend_seconds,
+            settings.resend_max_seconds,
+            settings.resend_limit,
+        )
+        self._flights: dict[str, Shadow] = {}
+        self._deliveries: set[asyncio.Task[None]] = set()
+
+    # -- what devices say
+
+    def report(self, shadow: Shadow, session: DeviceSession, report: Report) -> None:
+        """A device told which configuration it has."""
+        row = shadow.row
+        session.uuid = report.uuid or session.uuid
+        if (
+            report.uuid == row.config_uuid == row.applied_uuid
+            and report.hash in ("", row.applied_hash)
+            and row.applied_hash in ("", row.config_hash)
+            and not (row.pending_uuid or row.sends or row.hold or row.rejected_hash)
+        ):
+            return
+        action = rules.decide(report, shadow.facts(), self._policy, time.time())
+        proves = report.source is not Source.STATE or row.device_type != "switch" or report.hash
+        if report.uuid and proves:
+            self._applied(shadow, report.uuid, report.hash)
+        match action:
+            case InStep():
+                if not shadow.in_flight:
+                    self._in_step(shadow)
+            case Adopt():
+                self._adopt(shadow, "confirmed by the device's report")
+            case Send(uuid, cause):
+                self._send(shadow, session, uuid, cause)
+            case Hold(reason):
+                if reason != row.hold:
+                    log.info("not sent", serial=shadow.serial, reason=reason, reported=report.uuid)
+                shadow.set(self._work, hold=reason)
+            case Probe():
+                self._probe(shadow, session)
+
+    def _applied(self, shadow: Shadow, uuid: int, content: str) -> None:
+        row = shadow.row
+        if row.applied_uuid != uuid or (content and row.applied_hash != content):
+            shadow.set(
+                self._work, applied_uuid=uuid, applied_hash=content, applied_at=int(time.time())
+            )
+
+    def _in_step(self, shadow: Shadow) -> None:
+        shadow.set(self._work, **_SETTLED)
+        if shadow.row.rejected_hash and shadow.row.rejected_hash == shadow.row.config_hash:
+            shadow.set(self._work, **_NO_REJECTION)
+
+    def _adopt(self, shadow: Shadow, text: str, results: str | None = None) -> None:
+        """The pending configuration is the stored one from now on."""
+        row = shadow.row
+        now = int(time.time())
+        command = row.pending_command
+        self._work.write(AdoptPending(shadow.serial, row.pending_uuid, now))
+        row.config_uuid, row.config_hash = row.pending_uuid, row.pending_hash
+        row.pending_uuid, row.pending_hash, row.pending_command = 0, "", ""
+        row.last_configuration_change = now
+        shadow.set(self._work, **_SETTLED)
+        self._counters.add(_CONFIRMATIONS)
+        if shadow.in_flight is not None and shadow.in_flight.uuid == row.config_uuid:
+            self._landed(shadow)
+        if command:
+            self._commands.finish(command, states.COMPLETED, error_text=text, results=results)
+
+    # -- sending
+
+    def push(self, shadow: Shadow, cause: Cause) -> bool:
+        """Send the target now if the device is here and nothing is under way."""
+        session = self._presence.of(shadow.serial)
+        if session is None or shadow.in_flight is not None or not shadow.facts().target_uuid:
+            return False
+        self._send(shadow, session, shadow.facts().target_uuid, cause)
+        return True
+
+    def _send(self, shadow: Shadow, session: DeviceSession, uuid: int, cause: Cause) -> None:
+        row = shadow.row
+        now = int(time.time())
+        pending = bool(row.pending_uuid)
+        command = row.pending_command if pending else ""
+        changes = {"pending_uuid": uuid} if pending else {"config_uuid": uuid}
+        shadow.set(self._work, **changes, sends=row.sends + 1, last_sent=now, hold="")
+        content = shadow.facts().target_hash
+        system = not command
+        if system:
+            command = states.new_uuid()
+            details = msgspec.json.encode(
+                {"serial": shadow.serial, "uuid": uuid, "when": 0, "cause": cause}
+            )
+            self._commands.create(
+                CommandRow(
+                    uuid=command,
+                    serial_number=shadow.serial,
+                    command="configure",
+                    status=states.EXECUTING,
+                    submitted_by=states.SYSTEM,
+                    submitted=now,
+                    executed=now,
+                    last_try=now,
+                    details=details.decode(),
+                )
+            )
+        else:
+            self._commands.sent(command)
+        flight = InFlight(
+            command, uuid, content, session.id, time.monotonic() + self._answer_seconds, system
+        )
+        shadow.in_flight = flight
+        self._flights[shadow.serial] = shadow
+        self._counters.add(_PUSHES[cause])
+        log.info("configuration sent", serial=shadow.serial, uuid=uuid, cause=cause)
+        self._work.then(lambda: self._spawn(shadow, flight))
+
+    def _spawn(self, shadow: Shadow, flight: InFlight) -> None:
+        task = asyncio.get_running_loop().create_task(self._deliver(shadow, flight))
+        self._deliveries.add(task)
+        task.add_done_callback(self._deliveries.discard)
+
+    async def _deliver(self, shadow: Shadow, flight: InFlight) -> None:
+        """Read the document and hand it to the worker, unless it was overtaken meanwhile."""
+        try:
+            row = await self._store.device(shadow.serial)
+            kept = await self._store.capabilities(shadow.serial)
+            if shadow.in_flight is not flight or row is None:
+                return
+            if flight.uuid not in (row.pending_uuid, row.config_uuid):
+                self.unsent(shadow, flight.command, "a newer change came first")
+                self.push(shadow, "write")
+                return
+            pending = row.pending_uuid == flight.uuid
+            text = row.pending_configuration if pending else row.configuration
+            document = rules.with_uuid(text, flight.uuid)
+            params = rules.configure_params(shadow.serial, flight.uuid, 0, document, flight.hash)
+            compress = kept is not None and capabilities(kept.capabilities.encode()).compress_cmd
+            order = records.SendRpc(
+                RECORD_VERSION,
+                flight.command,
+                "configure",
+                int(self._answer_seconds * 1000),
+                compress,
+            )
+            if not self._links.send_rpc(flight.session, shadow.serial, order, params):
+                self.unsent(shadow, flight.command, "the queue to the worker is full")
+        except Exception as error:
+            log.exception("delivery failed", serial=shadow.serial, detail=repr(error))
+            self.unsent(shadow, flight.command, "the configuration could not be read")
+
+    def _probe(self, shadow: Shadow, session: DeviceSession) -> None:
+        """Ask a switch by `ping`, whose answer names the configuration that is active."""
+        if shadow.probe:
+            return
+        shadow.probe = command = states.new_uuid()
+        order = records.SendRpc(RECORD_VERSION, command, "ping", 60_000, False)
+        params = b'{"serial":"%s"}' % shadow.serial.encode()
+        self._work.then(
+            lambda: self._links.send_rpc(session.id, shadow.serial, order, params)
+        )
+
+    # -- answers
+
+    def answered(
+        self, shadow: Shadow, session: DeviceSession | None, answer: records.Answer, message: bytes
+    ) -> None:
+        """A device answered a `configure`. Late answers count if nothing has overtaken them."""
+        flight = shadow.in_flight
+        row = shadow.row
+        if flight is not None and flight.command == answer.command:
+            uuid, content, system = flight.uuid, flight.hash, flight.system
+            self._landed(shadow)
+        elif answer.command == row.pending_command:
+            uuid, content, system = row.pending_uuid, row.pending_hash, False
+        else:
+            log.info("late answer, not applied", serial=shadow.serial, command=answer.command)
+            return
+        result = rules.read_result(message)
+        results = result_text(message)
+        if result is None:
+            log.warning("unreadable answer to configure", serial=shadow.serial)
+            self._fail(shadow, answer, system, results)
+            return
+        if result.uuid > 0 and session is not None:
+            session.uuid = result.uuid
+        verdict = rules.settle(result, uuid)
+        overtaken = shadow.facts().target_uuid != uuid
+        if verdict is Verdict.REFUSED:
+            self._refused(shadow, answer, result, results, uuid, content)
+        else:
+            self._accepted(shadow, answer, result, results, uuid, verdict)
+        if overtaken:
+            self.push(shadow, "write")  # the operator wrote meanwhile
+
+    def _accepted(
+        self,
+        shadow: Shadow,
+        answer: records.Answer,
+        result: Result,
+        results: str,
+        uuid: int,
+        verdict: Verdict,
+    ) -> None:
+        row = shadow.row
+        applied = result.uuid if result.uuid > 0 else uuid
+        self._applied(shadow, applied, result.hash)
+        is_target = uuid == shadow.facts().target_uuid
+        sends, last_sent = row.sends, row.last_sent
+        if row.pending_uuid == uuid:
+            command, row.pending_command = row.pending_command, ""  # finished below, not there
+            self._adopt(shadow, "")
+        else:
+            command = answer.command
+            self._counters.add(_CONFIRMATIONS)
+        if verdict is Verdict.SUBSTITUTED and is_target:
+            self._counters.add(_SUBSTITUTIONS)
+            log.warning("applied with substitutions", serial=shadow.serial, uuid=uuid,
+                        detail=result.text)  # fmt: skip
+            shadow.set(self._work, **_rejection(result, uuid, ""))
+        elif is_target:
+            shadow.set(self._work, **_NO_REJECTION)
+        in_step = applied == uuid and (
+            result.hash in ("", shadow.row.config_hash) or verdict is Verdict.SUBSTITUTED
+        )
+        if is_target and in_step:
+            shadow.set(self._work, **_SETTLED)
+        else:  # the answer says success, but not of this: the sends so far still count
+            shadow.set(self._work, sends=sends, last_sent=last_sent)
+        self._finish(shadow, command, result, results, answer.elapsed_ms)
+
+    def _refused(
+        self,
+        shadow: Shadow,
+        answer: records.Answer,
+        result: Result,
+        results: str,
+        uuid: int,
+        content: str,
+    ) -> None:
+        row = shadow.row
+        self._counters.add(_REJECTIONS)
+        log.warning("configuration refused", serial=shadow.serial, uuid=uuid, detail=result.text)
+        if result.uuid > 0 and result.uuid != uuid:
+            self._applied(shadow, result.uuid, result.hash)
+        shadow.set(self._work, **_rejection(result, uuid, content), **_SETTLED)
+        if row.pending_uuid == uuid:
+            shadow.set(self._work, **_NO_PENDING, last_configuration_change=int(time.time()))
+        elif row.config_uuid == uuid:
+            shadow.set(self._work, hold=rules.HOLD_REJECTED)
+        self._finish(shadow, answer.command, result, results, answer.elapsed_ms)
+
+    def _finish(
+        self, shadow: Shadow, command: str, result: Result, results: str, elapsed: float
+    ) -> None:
+        strict, shadow.strict = shadow.strict, False
+        failed = strict and result.error != 0
+        self._commands.finish(
+            command,
+            states.FAILED if failed else states.COMPLETED,
+            error_code=result.error,
+            error_text=result.text,
+            results=results,
+            execution_ms=elapsed,
+        )
+
+    def _fail(self, shadow: Shadow, answer: records.Answer, system: bool, results: str) -> None:
+        """The answer proves nothing: an operator's change stays pending for the next report."""
+        text = "the answer has no status"
+        if system:
+            self._commands.finish(answer.command, states.FAILED, error_text=text, results=results)
+        else:
+            self._commands.postponed(answer.command, text)
+            self._commands.tell(answer.command, states.PENDING)
+
+    def probed(self, shadow: Shadow, session: DeviceSession, message: bytes) -> None:
+        """A device answered our `ping`: its result names the active configuration."""
+        shadow.probe = ""
+        result = rules.read_result(message)
+        if result is not None and result.uuid > 0:
+            self.report(shadow, session, Report(result.uuid, result.hash, Source.RESULT))
+
+    def unsent(self, shadow: Shadow, command: str, reason: str) -> None:
+        """A `configure` or probe did not reach the device; its next report decides anew."""
+        if shadow.probe == command:
+            shadow.probe = ""
+        flight = shadow.in_flight
+        if flight is None or flight.command != command:
+            return
+        self._lost(shadow, flight, reason)
+
+    def _lost(self, shadow: Shadow, flight: InFlight, reason: str) -> None:
+        self._landed(shadow)
+        if flight.system:
+            self._commands.finish(flight.command, states.FAILED, error_text=reason)
+        else:
+            self._commands.postponed(flight.command, reason)
+
+    def _landed(self, shadow: Shadow) -> None:
+        shadow.in_flight = None
+        self._flights.pop(shadow.serial, None)
+
+    # -- sessions and time
+
+    def session_changed(self, shadow: Shadow) -> None:
+        """The device's session ended or was replaced: nothing on it will be answered.
+
+        An operator who waits goes on waiting: the device may be restarting its network, and its
+        next connect then settles the change.
+        """
+        shadow.probe = ""
+        if shadow.in_flight is not None:
+            self._lost(shadow, shadow.in_flight, "the connection was lost before an answer came")
+
+    def resume(self, shadow: Shadow, session: DeviceSession, outstanding: list[str]) -> None:
+        """A new coordinator found a session whose `configure` may still be answered."""
+        row = shadow.row
+        if not outstanding or shadow.in_flight is not None:
+            return
+        facts = shadow.facts()
+        own = bool(row.pending_command) and row.pending_command in outstanding
+        if row.pending_uuid and not own:
+            return
+        shadow.in_flight = InFlight(
+            row.pending_command if own else outstanding[-1],
+            facts.target_uuid,
+            facts.target_hash,
+            session.id,
+            time.monotonic() + self._answer_seconds,
+            not own,
+        )
+        self._flights[shadow.serial] = shadow
+
+    def expire(self) -> None:
+        """Give up waiting for answers that are overdue; the next report settles the change."""
+        now = time.monotonic()
+        for shadow in list(self._flights.values()):
+            flight = shadow.in_flight
+            if flight is None or now < flight.deadline:
+                continue
+            self._counters.add(_UNANSWERED)
+            log.warning("configuration not answered", serial=shadow.serial, uuid=flight.uuid)
+            text = f"no answer within {self._answer_seconds:g} s"
+            self._lost(shadow, flight, text)
+            if not flight.system:
+                self._commands.tell(flight.command, states.PENDING)
+
+    async def close(self) -> None:
+        """End deliveries under way."""
+        for task in list(self._deliveries):
+            task.cancel()
+        await asyncio.gather(*self._deliveries, return_exceptions=True)
+
+    # -- what operators write
+
+    def change(self, shadow: Shadow, document: bytes, content: str, command: CommandRow) -> None:
+        """Make a configuration the device's pending change, and send it if the device is here."""
+        row = shadow.row
+        self._supersede(shadow, command.uuid)
+        uuid = self._new_uuid(shadow)
+        shadow.set(
+            self._work,
+            pending_configuration=document.decode(),
+            pending_uuid=uuid,
+            pending_hash=content,
+            pending_command=command.uuid,
+            **_NO_REJECTION,
+            **_SETTLED,
+        )
+        log.info("change written", serial=row.serial_number, uuid=uuid, by=command.submitted_by)
+        self.push(shadow, "write")
+
+    def replace(self, shadow: Shadow, document: bytes, content: str) -> bool:
+        """Make a configuration the device's stored one. False if it already is the target."""
+        facts = shadow.facts()
+        if content == facts.target_hash and facts.target_uuid:
+            return False
+        self._supersede(shadow, "")
+        uuid = self._new_uuid(shadow)
+        shadow.set(
+            self._work,
+            configuration=document.decode(),
+            config_uuid=uuid,
+            config_hash=content,
+            last_configuration_change=int(time.time()),
+            **_NO_PENDING,
+            **_NO_REJECTION,
+            **_SETTLED,
+        )
+        self.push(shadow, "write")
+        return True
+
+    def resend(self, shadow: Shadow) -> bool:
+        """An operator asks for the stored configuration to be sent again, refused or not."""
+        shadow.set(self._work, **_NO_REJECTION, **_SETTLED)
+        uuid = self._new_uuid(shadow)
+        name = "pending_uuid" if shadow.row.pending_uuid else "config_uuid"
+        shadow.set(self._work, **{name: uuid})
+        return self.push(shadow, "operator")
+
+    def cancel(self, shadow: Shadow) -> None:
+        """An operator deletes the command of a change under way: the stored one stays."""
+        command = shadow.row.pending_command
+        shadow.set(self._work, **_NO_PENDING, **_SETTLED)
+        self._commands.tell(command, states.EXPIRED)
+        if shadow.in_flight is not None and shadow.in_flight.command == command:
+            self._landed(shadow)
+
+    def _new_uuid(self, shadow: Shadow) -> int:
+        row = shadow.row
+        session = self._presence.of(shadow.serial)
+        reported = session.uuid if session is not None else row.applied_uuid
+        used = (row.config_uuid, row.pending_uuid, row.rejected_uuid, row.applied_uuid, reported)
+        return rules.next_uuid(time.time(), *(one for one in used if one < MAX_CONFIG_UUID))
+
+    def _supersede(self, shadow: Shadow, command: str) -> None:
+        old = shadow.row.pending_command
+        if old and old != command:
+            self._commands.finish(old, states.EXPIRED, error_text="superseded by a newer change")
+
+
+def _rejection(result: Result, uuid: int, content: str) -> dict[str, object]:
+    return {
+        "rejected_uuid": uuid,
+        "rejected_hash": content,
+        "rejected_at": int(time.time()),
+        "rejected_text": result.text,
+        "rejections": msgspec.json.encode(result.rejections).decode(),
+    }
+
+
+class _Answer(msgspec.Struct):
+    result: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
+    error: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
+
+
+_decode = msgspec.json.Decoder(_Answer).decode
+
+
+def result_text(message: bytes) -> str:
+    """Return the result of an answer as JSON text; a JSON-RPC error as {"error": ...}."""
+    answer = _decode(message)
+    if answer.result is not msgspec.UNSET:
+        return bytes(answer.result).decode()
+    if answer.error is not msgspec.UNSET:
+        return '{"error":' + bytes(answer.error).decode() + "}"
+    return "{}"

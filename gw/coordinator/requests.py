@@ -1,0 +1,326 @@
+"""Requests of the API: each operation by name. Every write of the node goes through here."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any, Final
+
+import msgspec
+
+from gw._native import ConfigError, config_hash
+from gw._native.ring import Consumer, Record
+from gw.coordinator import status
+from gw.coordinator.commands import SYSTEM, Commands
+from gw.coordinator.configure import Configure
+from gw.coordinator.handlers import Handlers
+from gw.coordinator.keeper import Keeper
+from gw.coordinator.links import Links
+from gw.coordinator.presence import Presence
+from gw.coordinator.shadow import Shadow, from_device
+from gw.coordinator.work import Committer
+from gw.core import records
+from gw.core.bootstrap import RingEnds
+from gw.core.errors import ApiError
+from gw.core.ids import mac_address
+from gw.core.records import RECORD_VERSION, Kind
+from gw.ops import logs
+from gw.protocol import configuration as rules
+from gw.store import interface, rows
+from gw.store.interface import Op, Store
+
+log = logs.get("requests")
+
+_LOOK_SECONDS: Final = 0.1
+_POLICY_VIOLATION: Final = 1008
+
+Arguments = dict[str, Any]
+Operation = Callable[[Arguments, bytes], Awaitable[dict[str, Any]]]
+
+
+class Requests:
+    """Reads the API's queue; each request runs as a task of its own.
+
+    Requests need no committed position: the API repeats those without an answer to a new
+    coordinator, and operations are idempotent.
+    """
+
+    def __init__(
+        self,
+        ends: RingEnds,
+        store: Store,
+        work: Committer,
+        links: Links,
+        presence: Presence,
+        commands: Commands,
+        keeper: Keeper,
+        handlers: Handlers,
+    ) -> None:
+        self._ring = Consumer(ends.up_memfd, ends.up_wake)
+        self._wake_fd = ends.up_wake
+        self._store = store
+        self._work = work
+        self._links = links
+        self._presence = presence
+        self._commands = commands
+        self._keeper = keeper
+        self._handlers = handlers
+        self._shadows = handlers.shadows
+        self._configure = Configure(store, work, keeper, commands, presence)
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._wake = asyncio.Event()
+        self._writing = asyncio.Lock()
+        """Held by operations that read, change and write a row: one at a time."""
+        self._operations: dict[str, Operation] = {
+            "device.status": self._device_status,
+            "fleet.statistics": self._fleet_statistics,
+            "device.create": self._device_create,
+            "device.update": self._device_update,
+            "device.delete": self._device_delete,
+            "command.configure": self._command_configure,
+            "command.delete": self._command_delete,
+            "records.delete": self._records_delete,
+            "capabilities.delete": self._capabilities_delete,
+            "default_configuration.put": self._default_put,
+            "default_configuration.delete": self._default_delete,
+            "blacklist.put": self._blacklist_put,
+            "blacklist.delete": self._blacklist_delete,
+            "user.put": self._user_put,
+            "user.delete": self._user_delete,
+            "token.put": self._token_put,
+            "token.delete": self._token_delete,
+        }
+
+    async def run(self) -> None:
+        """Take requests until cancelled."""
+        loop = asyncio.get_running_loop()
+        loop.add_reader(self._wake_fd, self._wake.set)
+        try:
+            while True:
+                taken = self._ring.read(64)
+                for record in taken:
+                    if record.kind == Kind.REQUEST:
+                        task = loop.create_task(self._serve(record))
+                        self._tasks.add(task)
+                        task.add_done_callback(self._tasks.discard)
+                self._ring.commit(self._ring.position)
+                if taken:
+                    await asyncio.sleep(0)
+                    continue
+                self._wake.clear()
+                if self._ring.arm():
+                    try:
+                        async with asyncio.timeout(_LOOK_SECONDS):
+                            await self._wake.wait()
+                    except TimeoutError:
+                        pass
+        finally:
+            loop.remove_reader(self._wake_fd)
+
+    async def _serve(self, record: Record) -> None:
+        request = records.decode(records.Request, record.head)
+        error, detail, result = 0, "", {}
+        try:
+            operation = self._operations.get(request.operation)
+            if operation is None:
+                raise ApiError(1050, f"unknown operation {request.operation}")
+            result = await operation(request.arguments, record.body)
+        except ApiError as failed:
+            error, detail = failed.number, failed.extra
+        except ConfigError as failed:
+            error, detail = 1008, str(failed)
+        except Exception as failed:
+            log.exception("a request failed", operation=request.operation, detail=repr(failed))
+            error, detail = 1002, "the coordinator could not carry it out; its log says why"
+        response = records.Response(RECORD_VERSION, request.id, error, detail, result)
+        pause = 0.005
+        for _ in range(12):  # the API's queue is full: some 10 s in all, then the API asks no more
+            if self._links.respond(response, b""):
+                return
+            await asyncio.sleep(pause)
+            pause = min(pause * 2, 2.0)
+
+    async def _known(self, serial: str) -> Shadow:
+        shadow = await self._shadows.get(serial)
+        if shadow is None:
+            raise ApiError(1019, serial, http=404)
+        return shadow
+
+    async def _put(self, *ops: Op) -> dict[str, Any]:
+        for op in ops:
+            self._work.write(op, 1024)
+        await self._work.durable()
+        return {}
+
+    # -- live facts
+
+    async def _device_status(self, arguments: Arguments, body: bytes) -> dict[str, Any]:
+        statuses = {}
+        for serial in arguments["serials"]:
+            session = self._presence.of(serial)
+            if session is not None:
+                statuses[serial] = await status.connection_state(
+                    session, self._shadows.cached(serial), self._store
+                )
+        return {"statuses": statuses}
+
+    async def _fleet_statistics(self, arguments: Arguments, body: bytes) -> dict[str, Any]:
+        return self._presence.statistics()
+
+    # -- devices
+
+    async def _device_create(self, arguments: Arguments, body: bytes) -> dict[str, Any]:
+        serial = arguments["serial"]
+        async with self._writing:
+            known = await self._shadows.get(serial)
+            document = rules.without_uuid(body) if body else b""
+            if known is not None:
+                # The API repeats a request whose answer was lost with a predecessor of ours.
+                again = document and config_hash(document) == known.row.config_hash
+                if arguments.get("again") and again:
+                    return {}
+                raise ApiError(1021, serial)
+            now = int(time.time())
+            fields = {
+                name: value
+                for name, value in arguments.get("fields", {}).items()
+                if name in rows.DeviceRow.__struct_fields__
+            }
+            row = rows.DeviceRow(
+                **{"mac_address": mac_address(serial), **fields},
+                serial_number=serial,
+                notes=_notes("[]", arguments, now),
+                created=now,
+                modified=now,
+                configuration=document.decode(),
+                config_uuid=rules.next_uuid(now) if document else 0,
+                config_hash=config_hash(document) if document else "",
+                last_configuration_change=now if document else 0,
+            )
+            shadow = from_device(row)
+            self._shadows.add(shadow)
+            await self._put(interface.PutDevice(row))
+        return {}
+
+    async def _device_update(self, arguments: Arguments, body: bytes) -> dict[str, Any]:
+        shadow = await self._known(arguments["serial"])
+        document = rules.without_uuid(body) if body else b""
+        content = config_hash(document) if document else ""
+        async with self._writing:
+            await self._configure.check_size(shadow, document)
+            values: dict[str, Any] = dict(arguments.get("fields", {}))
+            now = int(time.time())
+            if arguments.get("notes"):
+                row = await self._store.device(shadow.serial)
+                values["notes"] = _notes(row.notes if row else "[]", arguments, now)
+            if document and shadow.row.quarantined:
+                values["quarantined"] = False  # a configuration by an operator is the approval
+            shadow.set(self._work, **values, modified=now)
+            if document:
+                self._keeper.replace(shadow, document, content)
+            await self._work.durable()
+        return {}
+
+    async def _device_delete(self, arguments: Arguments, body: bytes) -> dict[str, Any]:
+        serial = arguments["serial"]
+        await self._known(serial)
+        session = self._presence.of(serial)
+        self._shadows.drop(serial)
+        if session is not None:
+            self._presence.remove(serial, session.id)
+            self._work.then(
+                lambda: self._links.close(session.id, serial, _POLICY_VIOLATION, "deleted")
+            )
+        return await self._put(interface.DeleteDevice(serial))
+
+    async def _records_delete(self, arguments: Arguments, body: bytes) -> dict[str, Any]:
+        return await self._put(
+            interface.DeleteRecords(
+                arguments["kind"],
+                arguments["serial"],
+                arguments.get("start", 0),
+                arguments.get("end", 0),
+                arguments.get("log_type"),
+            )
+        )
+
+    async def _capabilities_delete(self, arguments: Arguments, body: bytes) -> dict[str, Any]:
+        return await self._put(interface.DeleteCapabilities(arguments["serial"]))
+
+    # -- commands
+
+    async def _command_configure(self, arguments: Arguments, body: bytes) -> dict[str, Any]:
+        shadow = await self._known(arguments["serial"])
+        return {"status": await self._configure.run(shadow, arguments, body)}
+
+    async def _command_delete(self, arguments: Arguments, body: bytes) -> dict[str, Any]:
+        uuid = arguments.get("uuid", "")
+        if uuid:
+            row = await self._store.command(uuid)
+            if row is not None:
+                shadow = await self._shadows.get(row.serial_number)
+                if shadow is not None and shadow.row.pending_command == uuid:
+                    self._keeper.cancel(shadow)
+        return await self._put(
+            interface.DeleteCommands(
+                uuid,
+                arguments.get("serial", ""),
+                arguments.get("start", 0),
+                arguments.get("end", 0),
+            )
+        )
+
+    # -- small tables
+
+    async def _default_put(self, arguments: Arguments, body: bytes) -> dict[str, Any]:
+        row = msgspec.convert(arguments["row"], rows.DefaultConfigurationRow)
+        if body:
+            row.configuration = body.decode()
+        config_hash(row.configuration.encode())
+        self._handlers.defaults[row.name] = row
+        return await self._put(interface.PutDefaultConfiguration(row))
+
+    async def _default_delete(self, arguments: Arguments, body: bytes) -> dict[str, Any]:
+        self._handlers.defaults.pop(arguments["name"], None)
+        return await self._put(interface.DeleteDefaultConfiguration(arguments["name"]))
+
+    async def _blacklist_put(self, arguments: Arguments, body: bytes) -> dict[str, Any]:
+        row = msgspec.convert(arguments["row"], rows.BlacklistRow)
+        serial = row.serial_number
+        self._handlers.blacklist[serial] = row
+        session = self._presence.of(serial)
+        if session is not None:
+            self._work.then(
+                lambda: self._links.close(session.id, serial, _POLICY_VIOLATION, "blacklisted")
+            )
+        return await self._put(interface.PutBlacklist(row))
+
+    async def _blacklist_delete(self, arguments: Arguments, body: bytes) -> dict[str, Any]:
+        self._handlers.blacklist.pop(arguments["serial"], None)
+        return await self._put(interface.DeleteBlacklist(arguments["serial"]))
+
+    async def _user_put(self, arguments: Arguments, body: bytes) -> dict[str, Any]:
+        row = msgspec.convert(arguments["row"], rows.UserRow)
+        return await self._put(interface.PutUser(row))
+
+    async def _user_delete(self, arguments: Arguments, body: bytes) -> dict[str, Any]:
+        return await self._put(interface.DeleteUser(arguments["id"]))
+
+    async def _token_put(self, arguments: Arguments, body: bytes) -> dict[str, Any]:
+        row = msgspec.convert(arguments["row"], rows.TokenRow)
+        return await self._put(interface.PutToken(row))
+
+    async def _token_delete(self, arguments: Arguments, body: bytes) -> dict[str, Any]:
+        return await self._put(
+            interface.DeleteTokens(arguments.get("access_hash", ""), arguments.get("user_id", ""))
+        )
+
+
+def _notes(stored: str, arguments: Arguments, now: int) -> str:
+    """Append the notes of a request; author and date are ours (northbound.md 4.2)."""
+    notes = msgspec.json.decode(stored, type=list[Any])
+    by = arguments.get("by", SYSTEM)
+    for one in arguments.get("notes", []):
+        notes.append({"created": now, "createdBy": by, "note": one.get("note", "")})
+    return msgspec.json.encode(notes).decode()

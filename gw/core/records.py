@@ -1,0 +1,212 @@
+"""What crosses the shared-memory queues between the processes of one node.
+
+A record of a ring has a fixed header (kind, session, serial, receive time), a `head` and a
+`body`. `head` is one of the structs below, encoded as a MessagePack array whose first member
+is the version; `body` is the raw bytes of the device (or of a document), never re-encoded.
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+from typing import Any, Final, TypeVar
+
+import msgspec
+
+RECORD_VERSION: Final = 1
+
+
+class Kind(IntEnum):
+    """Kind of a record; the number is part of the ring's format."""
+
+    # worker -> coordinator
+    WORKER_STARTED = 1
+    CONNECT = 2
+    DISCONNECT = 3
+    MESSAGE = 4
+    ANSWER = 5
+    SESSION_SNAPSHOT = 6
+    RPC_UNSENT = 7
+    # coordinator -> worker
+    HELLO = 32
+    SESSION_ACCEPTED = 33
+    SESSION_CLOSE = 34
+    SEND_RPC = 35
+    # api -> coordinator
+    REQUEST = 64
+    # coordinator -> api
+    RESPONSE = 65
+    NOTIFICATION = 66
+
+
+class Head(msgspec.Struct, array_like=True, gc=False):
+    """Base of the structs that are encoded in a record's head."""
+
+
+class WorkerStarted(Head):
+    """First record of a worker process: sessions of earlier generations of its slot are gone."""
+
+    version: int
+    slot: int
+    generation: int
+
+
+class PeerCertificate(Head):
+    """What the verified client certificate says."""
+
+    common_name: str
+    issuer: str
+    not_before: int
+    """Unix time, seconds."""
+    not_after: int
+    serial_number: str
+    """Serial number of the certificate, lower-case hexadecimal."""
+    verdict: str
+    """`VERIFIED`, `MISMATCH_SERIAL` or `SIMULATED` (southbound.md 1.3)."""
+
+
+class Connect(Head):
+    """A device said `connect`; body: its params, expanded."""
+
+    version: int
+    address: str
+    """Peer as `ip:port`."""
+    certificate: PeerCertificate
+    uuid: int
+    config_hash: str
+    """32 hexadecimal digits, or empty if the agent reports none."""
+    connected_at: int
+    """Unix time of the TCP accept, milliseconds."""
+    completion_ms: float
+    """From accept to `connect`, milliseconds."""
+
+
+class Disconnect(Head):
+    """A session ended. Sent once for each session that had sent CONNECT."""
+
+    version: int
+    reason: str
+    rx_bytes: int
+    tx_bytes: int
+    messages: int
+
+
+class DeviceMessage(Head):
+    """Any other message of a device; body: its params, expanded."""
+
+    version: int
+    method: str
+    uuid: int
+    """Configuration id the message carries; -1 if none."""
+    config_hash: str
+    start: int
+    """Where in the body the method's document (`state` of a state) starts; 0 with size 0: none."""
+    size: int
+    rx_bytes: int
+    tx_bytes: int
+    messages: int
+
+
+class Answer(Head):
+    """A device answered an RPC; body: the whole JSON-RPC message."""
+
+    version: int
+    command: str
+    """UUID of the command."""
+    method: str
+    rpc_id: int
+    elapsed_ms: float
+
+
+class SessionSnapshot(Head):
+    """One live session, told to a coordinator that started anew; body: params of its connect."""
+
+    version: int
+    connect: Connect
+    last_uuid: int
+    """Configuration id of the newest message that carried one."""
+    last_hash: str
+    commands: list[str]
+    """UUIDs of the `configure` commands that the device has not answered yet, oldest first."""
+    rx_bytes: int
+    tx_bytes: int
+    messages: int
+
+
+class RpcUnsent(Head):
+    """A command could not be handed to its device."""
+
+    version: int
+    command: str
+    reason: str
+
+
+class Hello(Head):
+    """The coordinator (re)started: repeat what it cannot know."""
+
+    version: int
+    generation: int
+
+
+class SessionAccepted(Head):
+    """The device is known; its messages are stored from here on."""
+
+    version: int
+
+
+class SessionClose(Head):
+    """Close the session with a WebSocket close code and a reason for the log and the metric."""
+
+    version: int
+    code: int
+    reason: str
+
+
+class SendRpc(Head):
+    """Send a JSON-RPC request to the device; body: its params."""
+
+    version: int
+    command: str
+    method: str
+    timeout_ms: int
+    compress: bool
+
+
+class Request(Head):
+    """A request of the API to the coordinator; body: a document, if the operation has one.
+
+    Requests are delivered at least once: operations are idempotent by their `arguments`.
+    """
+
+    version: int
+    id: int
+    operation: str
+    arguments: dict[str, Any]
+
+
+class Response(Head):
+    """The coordinator's answer; body: a JSON document, if the operation has one.
+
+    `error` is 0, or a number of `gw.core.errors`; then `detail` says what is wrong.
+    """
+
+    version: int
+    id: int
+    error: int
+    detail: str
+    result: dict[str, Any]
+
+
+_H = TypeVar("_H", bound=Head)
+
+_encoder = msgspec.msgpack.Encoder()
+encode = _encoder.encode
+_decoders: dict[type[Head], msgspec.msgpack.Decoder[Any]] = {}
+
+
+def decode(kind: type[_H], data: bytes) -> _H:
+    """Decode the head of a record. Raises msgspec.ValidationError if it is of another shape."""
+    decoder = _decoders.get(kind)
+    if decoder is None:
+        decoder = _decoders[kind] = msgspec.msgpack.Decoder(kind)
+    result: _H = decoder.decode(data)
+    return result

@@ -1,0 +1,201 @@
+"""Every setting of the gateway: name, type, default, meaning.
+
+Sections are TOML tables. How values are gathered (file, environment, command line) is in
+`gw.core.settings_loader`.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import msgspec
+
+Port = Annotated[int, msgspec.Meta(ge=0, le=65535)]
+"""0 picks a free one, which the ready file then names."""
+Count = Annotated[int, msgspec.Meta(ge=1, le=1_000_000_000)]
+Size = Annotated[int, msgspec.Meta(ge=1, le=1 << 40)]
+"""Bytes."""
+Seconds = Annotated[float, msgspec.Meta(gt=0, le=31_536_000)]
+"""A duration: every wait ends."""
+
+
+class Section(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
+    """Base of the sections."""
+
+
+class CaPolicy(Section):
+    """Looser rules for the devices of one issuing authority (owgw's), off unless set."""
+
+    issuer: str
+    """Common name of the issuing CA that this policy is for."""
+    serial_mismatch_bits: Annotated[int, msgspec.Meta(ge=0, le=8)] = 0
+    """Low bits in which certificate and `serial` may differ (owgw: 2)."""
+    simulator_prefix: bool = False
+    """Accept a certificate whose common name starts with `53494d` for any serial number."""
+
+
+class Devices(Section):
+    """The websocket listener of the devices."""
+
+    host: str = "0.0.0.0"  # noqa: S104 - devices come from outside; TLS and a client certificate are required
+    port: Port = 15002
+    backlog: Count = 4096
+    """Connections that wait in the kernel, per worker slot."""
+    certificate: str = ""
+    """PEM file: server certificate and chain."""
+    key: str = ""
+    ca: str = ""
+    """PEM bundle of the authorities that issue device certificates."""
+    crl: str = ""
+    """PEM file of revoked certificates; empty: none."""
+    unknown: Literal["refuse", "create", "quarantine"] = "refuse"
+    """What to do with a device that is not in the store."""
+    ca_policies: list[CaPolicy] = msgspec.field(default_factory=list)
+    max_frame_bytes: Size = 524_288
+    """Largest WebSocket frame accepted."""
+    max_message_bytes: Size = 1_048_576
+    """Largest message, over all its fragments."""
+    max_expanded_bytes: Size = 4_194_304
+    """Largest message after decompression."""
+    protocol_errors: Count = 10
+    """Protocol errors after which the session is closed."""
+    handshake_seconds: Seconds = 20.0
+    """Limit for TLS and the WebSocket upgrade."""
+    connect_seconds: Seconds = 60.0
+    """Limit from the upgrade to the `connect` message."""
+    idle_seconds: Seconds = 600.0
+    """Silence after which a session is closed."""
+    max_handshakes: Count = 64
+    """TLS handshakes in flight, per worker."""
+    max_pending: Count = 4096
+    """Accepted connections that wait for a handshake, per worker."""
+    max_sessions: Count = 50_000
+    """Sessions per worker."""
+    send_buffer_bytes: Size = 8_388_608
+    """Unsent bytes per device at which its session is closed."""
+
+
+class Workers(Section):
+    """The processes that hold the device connections."""
+
+    count: Annotated[int, msgspec.Meta(ge=0, le=256)] = 0
+    """Number of processes; 0: one per core."""
+    ring_bytes: Size = 16_777_216
+    """Size of each queue between a worker and the coordinator; a power of two."""
+    ring_reserve_bytes: Size = 2_097_152
+    """Part of the queue kept for connects, answers and what is already buffered."""
+
+
+class Api(Section):
+    """The REST listener of the gateway (owgw's public one)."""
+
+    host: str = "0.0.0.0"  # noqa: S104 - TLS and a token are required
+    port: Port = 16002
+    public_url: str = ""
+    """URL under which clients reach this listener; empty: https://<host name>:<port>."""
+    certificate: str = ""
+    key: str = ""
+    max_body_bytes: Size = 10_485_760
+    max_page: Count = 1000
+    """Largest `limit` of a list."""
+    cors_origins: list[str] = msgspec.field(default_factory=lambda: ["*"])
+
+
+class Security(Section):
+    """The security service (owsec's listener) and its rules."""
+
+    host: str = "0.0.0.0"  # noqa: S104
+    port: Port = 16001
+    token_seconds: Count = 2_592_000
+    refresh_seconds: Count = 7_776_000
+    password_pattern: str = r"^(?=.*[A-Z])(?=.*[a-z])(?=.*[0-9])(?=.*[^A-Za-z0-9]).{8,128}$"  # noqa: S105
+    password_history: Annotated[int, msgspec.Meta(ge=0, le=100)] = 5
+    administrator: str = "admin@localhost"
+    login_attempts_per_minute: Count = 60
+    """Logins per client address and minute above which the answer is 403/10."""
+
+
+class Files(Section):
+    """The upload listener of the devices."""
+
+    host: str = "0.0.0.0"  # noqa: S104
+    port: Port = 16003
+    max_bytes: Size = 10_000_000
+
+
+class Metrics(Section):
+    """The Prometheus endpoint: plain HTTP, loopback unless told otherwise."""
+
+    host: str = "127.0.0.1"
+    port: Port = 16102
+
+
+class Store(Section):
+    """The database."""
+
+    url: str = ""
+    """`sqlite:///path` or `postgresql://...`; empty: `gw.db` in the data directory."""
+    synchronous: Literal["full", "normal"] = "full"
+    batch_records: Count = 1000
+    """Records per transaction, at most."""
+    batch_bytes: Size = 4_194_304
+    batch_milliseconds: Annotated[float, msgspec.Meta(ge=0, le=60_000)] = 20.0
+    """How long a telemetry record may wait for company."""
+    retention_days: Count = 7
+    """Statistics, health checks, logs and events older than this are deleted."""
+
+
+class Configuration(Section):
+    """Keeping devices on their stored configuration."""
+
+    answer_seconds: Seconds = 120.0
+    """How long a `configure` may take to be answered."""
+    resend_at_once: Count = 3
+    """Sends of one configuration without delay; further ones grow apart."""
+    resend_seconds: Seconds = 30.0
+    """First delay, doubled for each further send."""
+    resend_max_seconds: Seconds = 3600.0
+    resend_limit: Count = 20
+    """Sends of one configuration after which only a change or an operator helps."""
+
+
+class Kafka(Section):
+    """The event bus; off when there are no servers."""
+
+    bootstrap_servers: str = ""
+
+
+class Log(Section):
+    """Logs go to standard error."""
+
+    format: Literal["console", "json"] = "console"
+    level: Literal["debug", "info", "warning", "error"] = "info"
+
+
+class Run(Section):
+    """The process tree."""
+
+    data: str = ""
+    """Directory for the database and all else that is kept."""
+    drain_seconds: Seconds = 20.0
+    """How long SIGTERM may take before what is left is killed."""
+    restart_seconds: Seconds = 5.0
+    """Longest pause before a process that keeps dying is started again."""
+    start_seconds: Seconds = 120.0
+    """How long a process may take to get ready before it counts as failed."""
+
+
+class Settings(Section):
+    """All sections."""
+
+    devices: Devices = msgspec.field(default_factory=Devices)
+    workers: Workers = msgspec.field(default_factory=Workers)
+    api: Api = msgspec.field(default_factory=Api)
+    security: Security = msgspec.field(default_factory=Security)
+    files: Files = msgspec.field(default_factory=Files)
+    metrics: Metrics = msgspec.field(default_factory=Metrics)
+    store: Store = msgspec.field(default_factory=Store)
+    configuration: Configuration = msgspec.field(default_factory=Configuration)
+    kafka: Kafka = msgspec.field(default_factory=Kafka)
+    log: Log = msgspec.field(default_factory=Log)
+    run: Run = msgspec.field(default_factory=Run)

@@ -1,0 +1,1 @@
+"""Operation: metrics, logs, health."""

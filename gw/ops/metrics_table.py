@@ -1,0 +1,117 @@
+"""The metrics of every process: names, help, and bounded label values (never a serial number).
+
+Each (metric, label values) has one index in the shared counter page; see `gw.ops.metrics`.
+"""
+
+from __future__ import annotations
+
+from typing import Literal, NamedTuple
+
+DEVICE_METHODS = (
+    "connect", "state", "healthcheck", "log", "event", "alarm", "wifiscan", "crashlog",
+    "rebootLog", "cfgpending", "deviceupdate", "ping", "recovery", "telemetry",
+    "venue_broadcast", "radius", "unknown",
+)  # fmt: skip
+HANDSHAKE_FAILURES = (
+    "no_certificate", "unknown_ca", "expired", "not_yet_valid", "revoked", "bad_certificate",
+    "bad_common_name", "policy", "tls", "timeout", "reset", "not_websocket", "overload",
+)  # fmt: skip
+SESSION_ENDS = (
+    "peer", "replaced", "serial_mismatch", "protocol_errors", "bad_json", "binary", "too_big",
+    "depth", "idle", "no_connect", "refused", "blacklisted", "deleted", "slow", "drain", "error",
+)  # fmt: skip
+PROTOCOL_ERRORS = (
+    "not_jsonrpc", "unknown_method", "bad_params", "bad_compression", "not_connected",
+    "foreign_answer", "number_range",
+)  # fmt: skip
+PUSH_CAUSES = ("connect", "drift", "write", "retry", "hash", "ahead", "operator")
+RECORD_KINDS = ("statistics", "healthcheck", "log", "event", "command", "device", "other")
+
+
+class Metric(NamedTuple):
+    """One metric family."""
+
+    name: str
+    """Full Prometheus name; counters end in `_total`."""
+    kind: Literal["counter", "gauge", "histogram"]
+    help: str
+    labels: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    """Label names with all their values."""
+    buckets: tuple[float, ...] = ()
+    """Upper bounds of a histogram, in the unit of the name, without +Inf."""
+
+
+_SECONDS = (0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 10.0)
+
+TABLE: tuple[Metric, ...] = (
+    Metric("gw_connections", "gauge", "Device sessions open now."),
+    Metric("gw_handshakes_total", "counter", "TLS and WebSocket handshakes completed."),
+    Metric("gw_handshakes_in_flight", "gauge", "TLS handshakes under way."),
+    Metric(
+        "gw_handshake_failures_total",
+        "counter",
+        "Connections refused before a session began.",
+        (("reason", HANDSHAKE_FAILURES),),
+    ),
+    Metric(
+        "gw_handshake_seconds", "histogram", "TLS handshake and WebSocket upgrade.", (), _SECONDS
+    ),
+    Metric(
+        "gw_session_ends_total", "counter", "Device sessions ended.", (("reason", SESSION_ENDS),)
+    ),
+    Metric(
+        "gw_device_messages_received_total",
+        "counter",
+        "Messages of devices.",
+        (("method", DEVICE_METHODS),),
+    ),
+    Metric("gw_device_answers_received_total", "counter", "Answers of devices to commands."),
+    Metric("gw_device_messages_sent_total", "counter", "Requests sent to devices."),
+    Metric("gw_device_received_bytes_total", "counter", "Payload received from devices."),
+    Metric("gw_device_sent_bytes_total", "counter", "Payload sent to devices."),
+    Metric(
+        "gw_protocol_errors_total",
+        "counter",
+        "Messages that break the protocol.",
+        (("reason", PROTOCOL_ERRORS),),
+    ),
+    Metric("gw_queue_refused_total", "counter", "Records that found their queue full."),
+    Metric("gw_queue_waits_total", "counter", "Times reading from devices was paused."),
+    Metric(
+        "gw_queue_wait_seconds",
+        "histogram",
+        "Age of a record when the coordinator reads it.",
+        (),
+        _SECONDS,
+    ),
+    Metric(
+        "gw_config_pushes_total",
+        "counter",
+        "Configurations sent to devices.",
+        (("cause", PUSH_CAUSES),),
+    ),
+    Metric("gw_config_rejections_total", "counter", "Configurations refused by devices."),
+    Metric(
+        "gw_config_substitutions_total", "counter", "Configurations applied with substitutions."
+    ),
+    Metric("gw_config_confirmations_total", "counter", "Configurations confirmed by devices."),
+    Metric("gw_config_unanswered_total", "counter", "Configurations not answered in time."),
+    Metric(
+        "gw_store_records_committed_total",
+        "counter",
+        "Records committed to the store.",
+        (("kind", RECORD_KINDS),),
+    ),
+    Metric("gw_store_batch_seconds", "histogram", "Time to commit one batch.", (), _SECONDS),
+    Metric("gw_store_errors_total", "counter", "Failed commits."),
+    Metric("gw_devices_connected", "gauge", "Devices with an accepted session."),
+    Metric(
+        "gw_api_requests_total",
+        "counter",
+        "REST requests by status class.",
+        (("status", ("2xx", "3xx", "4xx", "5xx")),),
+    ),
+    Metric("gw_api_request_seconds", "histogram", "REST request time.", (), _SECONDS),
+    Metric("gw_logins_total", "counter", "Logins.", (("result", ("success", "failure")),)),
+    Metric("gw_process_starts_total", "counter", "Starts of this process slot."),
+)

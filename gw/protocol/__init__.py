@@ -1,0 +1,1 @@
+"""uCentral: bytes to structs and back, and the rules of configuration. No I/O."""

@@ -1,0 +1,148 @@
+"""Faults on request: what a simulated device does wrong, and when."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, Final, Literal
+
+import msgspec
+
+from gw.simulator import messages
+
+Drift = Literal["older", "ahead", "content"]
+"""How a configuration slips: back to an older uuid, ahead of ours, same uuid but other content."""
+
+Garbage = Literal[
+    "not-json",
+    "not-object",
+    "no-method",
+    "no-params",
+    "no-serial",
+    "unknown-method",
+    "bad-base64",
+    "bad-zlib",
+    "bomb",
+    "binary",
+]
+GARBAGE: Final[tuple[Garbage, ...]] = Garbage.__args__  # type: ignore[attr-defined]
+
+_BOMB_BYTES: Final = 64 * 1024 * 1024
+
+
+class Rejection(msgspec.Struct, frozen=True, kw_only=True):
+    """A parameter that the device does not accept.
+
+    `at` is a JSON pointer ("/radios/0/channel"), or a member name wherever it stands. With
+    `value` only that value is refused; with `substitution` an access point applies the rest and
+    says so (error 1), else it refuses the whole configuration (error 2).
+    """
+
+    at: str
+    value: Any = msgspec.UNSET
+    substitution: Any = msgspec.UNSET
+    reason: str = "not accepted by this device"
+
+    def find(self, config: Any) -> str | None:
+        """Return the pointer to what is refused in `config`, or None."""
+        for pointer, value in _candidates(config, self.at):
+            if self.value is msgspec.UNSET or self.value == value:
+                return pointer
+        return None
+
+
+class Faults(msgspec.Struct, kw_only=True):
+    """What goes wrong by itself. Counts are of states sent; 0 means never."""
+
+    reject: list[Rejection] = []
+    reject_as_objects: bool = False
+    """Whether `rejected` holds {parameter, reason, substitution} (documented) or text (real)."""
+    drop_every: int = 0
+    drift_every: int = 0
+    drifts: tuple[Drift, ...] = ("older", "ahead", "content")
+    reboot_every: int = 0
+    garbage_every: int = 0
+    answer_delay: float = 0.0
+    """Seconds between a request and its answer."""
+    silent: frozenset[str] = frozenset()
+    """Methods that are done but never answered; "*" is all of them."""
+
+    def is_silent(self, method: str) -> bool:
+        """Tell whether the answer to `method` is withheld."""
+        return method in self.silent or "*" in self.silent
+
+    @staticmethod
+    def due(every: int, count: int, phase: int) -> bool:
+        """Tell whether the `count`-th state triggers; `phase` spreads the devices of a fleet."""
+        return every > 0 and (count + phase) % every == 0
+
+
+def rejection_entry(rejection: Rejection, pointer: str, *, as_object: bool) -> Any:
+    """Return one member of `rejected`."""
+    if not as_object:
+        text = f"[E] (In {pointer}) {rejection.reason}"
+        if rejection.substitution is not msgspec.UNSET:
+            text += f", replaced by {messages.encode(rejection.substitution).decode()}"
+        return text
+    value = None if rejection.value is msgspec.UNSET else rejection.value
+    entry: dict[str, Any] = {"parameter": _nested(pointer, value), "reason": rejection.reason}
+    if rejection.substitution is not msgspec.UNSET:
+        entry["substitution"] = _nested(pointer, rejection.substitution)
+    return entry
+
+
+def garbage(kind: Garbage, serial: str) -> bytes:
+    """Return the payload of a frame that no gateway can make sense of."""
+    match kind:
+        case "not-json":
+            return b'{"jsonrpc":"2.0","method":"state","params":{"serial":"' + serial.encode()
+        case "not-object":
+            return b"[1,2,3]"
+        case "no-method":
+            return messages.encode({"jsonrpc": "2.0", "params": {"serial": serial}})
+        case "no-params":
+            return messages.encode({"jsonrpc": "2.0", "method": "state"})
+        case "no-serial":
+            return messages.encode(messages.notification("state", {"uuid": 1, "state": {}}))
+        case "unknown-method":
+            return messages.encode(messages.notification("nonsense", {"serial": serial}))
+        case "bad-base64":
+            body: dict[str, Any] = {"compress_64": "***", "compress_sz": 100}
+        case "bad-zlib":
+            body = {"compress_64": "bm90IHpsaWI=", "compress_sz": 100}
+        case "bomb":
+            body = {**messages.compressed(bytes(_BOMB_BYTES), level=9), "compress_sz": 1000}
+        case "binary":
+            return bytes(range(256))
+    return messages.encode(messages.notification("state", body))
+
+
+def _candidates(config: Any, at: str) -> Iterator[tuple[str, Any]]:
+    if at.startswith("/"):
+        value = config
+        for part in at[1:].split("/"):
+            name = part.replace("~1", "/").replace("~0", "~")
+            if isinstance(value, dict) and name in value:
+                value = value[name]
+            elif isinstance(value, list) and name.isdecimal() and int(name) < len(value):
+                value = value[int(name)]
+            else:
+                return
+        yield at, value
+        return
+    pending: list[tuple[str, Any]] = [("", config)]
+    while pending:
+        pointer, value = pending.pop()
+        members = value.items() if isinstance(value, dict) else enumerate(value)
+        for name, member in members:
+            place = f"{pointer}/{str(name).replace('~', '~0').replace('/', '~1')}"
+            if name == at:
+                yield place, member
+            if isinstance(member, dict | list):
+                pending.append((place, member))
+
+
+def _nested(pointer: str, value: Any) -> Any:
+    for part in reversed(pointer[1:].split("/")):
+        name = part.replace("~1", "/").replace("~0", "~")
+        value = [value] if name.isdecimal() else {name: value}
+    return value

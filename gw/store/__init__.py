@@ -1,0 +1,1 @@
+"""The database behind one interface: SQLite embedded, PostgreSQL for production."""

@@ -1,0 +1,32 @@
+"""What can go wrong in the store, and whether trying again makes sense."""
+
+from __future__ import annotations
+
+
+class StoreError(Exception):
+    """The database could not do what was asked. A commit that raises it has written nothing.
+
+    `retriable`: the cause lies outside of the call (busy, full disk, too much to do), so the
+    same call may succeed later. Otherwise the database is damaged, closed, or not ours.
+    """
+
+    def __init__(self, message: str, *, retriable: bool = False) -> None:
+        super().__init__(message)
+        self.retriable = retriable
+
+
+class BatchError(StoreError):
+    """A write of the batch can never be done: a constraint, a wrong type, a number too large.
+
+    `first` to `last` (inclusive) are the indices in `Batch.ops` of the writes among which the
+    faulty one is; the rest of the batch may be committed without them.
+    """
+
+    def __init__(self, message: str, *, first: int, last: int) -> None:
+        super().__init__(message)
+        self.first = first
+        self.last = last
+
+
+class MigrationError(StoreError):
+    """The schema of the database is not one that this version can use or bring up to date."""

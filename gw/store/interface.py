@@ -1,0 +1,348 @@
+"""The store as the rest of the program sees it.
+
+Writing is done by the coordinator only, in batches: one batch is one transaction, and carries
+the queue positions up to which it holds everything. Reading is done by the coordinator and, on
+read-only connections, by the API.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal, Protocol
+
+import msgspec
+
+from gw.store import rows
+
+
+class PositionConflictError(Exception):
+    """A queue position was not what the batch expected: another coordinator committed it."""
+
+
+class Op(msgspec.Struct):
+    """Base of the writes of a batch. They take effect in the order given."""
+
+
+class InsertStatistics(Op):
+    """Add one `state` report."""
+
+    serial: str
+    uuid: int
+    recorded: int
+    data: bytes
+
+
+class InsertHealthCheck(Op):
+    """Add one health check."""
+
+    serial: str
+    uuid: int
+    sanity: int
+    recorded: int
+    data: bytes
+
+
+class InsertLog(Op):
+    """Add one log line."""
+
+    serial: str
+    uuid: int
+    severity: int
+    log_type: int
+    recorded: int
+    log: str
+    data: bytes
+
+
+class InsertEvent(Op):
+    """Add one device event."""
+
+    serial: str
+    recorded: int
+    type: str
+    data: bytes
+
+
+class PutDevice(Op):
+    """Insert a device, or replace all of its columns."""
+
+    row: rows.DeviceRow
+
+
+class PatchDevice(Op):
+    """Set some columns of a device; names are those of DeviceRow. Absent device: no effect."""
+
+    serial: str
+    values: dict[str, Any]
+
+
+class DeleteDevice(Op):
+    """Delete a device and its statistics, health checks, logs, events, capabilities, commands."""
+
+    serial: str
+
+
+class AdoptPending(Op):
+    """Make a device's pending configuration its stored one, if the pending one is still `uuid`."""
+
+    serial: str
+    uuid: int
+    now: int
+
+
+class PutCapabilities(Op):
+    """Insert or update; the first update is kept."""
+
+    serial: str
+    capabilities: str
+    now: int
+
+
+class DeleteCapabilities(Op):
+    """Forget a device's capabilities."""
+
+    serial: str
+
+
+class PutCommand(Op):
+    """Insert a command, or replace all of its columns."""
+
+    row: rows.CommandRow
+
+
+class PatchCommand(Op):
+    """Set some columns of a command; names are those of CommandRow."""
+
+    uuid: str
+    values: dict[str, Any]
+
+
+class DeleteCommands(Op):
+    """Delete one command (`uuid`), or those of `serial` submitted from `start` to `end`."""
+
+    uuid: str = ""
+    serial: str = ""
+    start: int = 0
+    end: int = 0
+
+
+class DeleteRecords(Op):
+    """Delete telemetry of a device recorded from `start` to `end` (0: open)."""
+
+    kind: Literal["statistics", "healthchecks", "logs"]
+    serial: str
+    start: int = 0
+    end: int = 0
+    log_type: int | None = None
+
+
+class PutDefaultConfiguration(Op):
+    """Insert or replace."""
+
+    row: rows.DefaultConfigurationRow
+
+
+class DeleteDefaultConfiguration(Op):
+    """Delete by name."""
+
+    name: str
+
+
+class PutBlacklist(Op):
+    """Insert or replace."""
+
+    row: rows.BlacklistRow
+
+
+class DeleteBlacklist(Op):
+    """Allow a device again."""
+
+    serial: str
+
+
+class PutUser(Op):
+    """Insert or replace."""
+
+    row: rows.UserRow
+
+
+class DeleteUser(Op):
+    """Delete a user and the user's tokens."""
+
+    id: str
+
+
+class PutToken(Op):
+    """Insert or replace."""
+
+    row: rows.TokenRow
+
+
+class DeleteTokens(Op):
+    """Delete one token by the hash of its access token, or all of a user."""
+
+    access_hash: str = ""
+    user_id: str = ""
+
+
+class DeleteExpired(Op):
+    """One bounded step of retention: telemetry older than `before`, tokens expired at `now`."""
+
+    before: int
+    now: int
+    limit: int = 5000
+    """Rows per table."""
+    more: bool = False
+    """Set by `commit`: some table had as many, so another step is due at once."""
+
+
+class RingPosition(msgspec.Struct):
+    """Where a queue stood before a batch and stands after it."""
+
+    ring: str
+    incarnation: int
+    before: int
+    after: int
+
+
+class Batch(msgspec.Struct):
+    """One transaction."""
+
+    ops: list[Op] = msgspec.field(default_factory=list)
+    positions: list[RingPosition] = msgspec.field(default_factory=list)
+
+
+class Reader(Protocol):
+    """Queries. Lists are in the order that northbound.md 2.5 names."""
+
+    async def device(self, serial: str) -> rows.DeviceRow | None:
+        """One device."""
+
+    async def shadows(self, serials: list[str]) -> dict[str, rows.ShadowRow]:
+        """The coordinator's part of some devices; unknown ones are left out."""
+
+    async def devices(
+        self,
+        *,
+        offset: int = 0,
+        limit: int = 100,
+        platform: str = "",
+        select: list[str] | None = None,
+        order_by: list[tuple[str, bool]] | None = None,
+        unprovisioned: bool = False,
+    ) -> list[rows.DeviceRow]:
+        """A page of devices; `order_by` is a list of (column of DeviceRow, descending)."""
+
+    async def count_devices(self, platform: str = "") -> int:
+        """Number of devices."""
+
+    async def serial_numbers(self, prefix: str = "", suffix: str = "", limit: int = 0) -> list[str]:
+        """Serial numbers, ascending; `limit` 0: all."""
+
+    async def capabilities(self, serial: str) -> rows.CapabilitiesRow | None:
+        """Capabilities of one device."""
+
+    async def statistics(
+        self,
+        serial: str,
+        *,
+        start: int = 0,
+        end: int = 0,
+        offset: int = 0,
+        limit: int = 100,
+        newest: bool = False,
+    ) -> list[rows.StatisticsRow]:
+        """State reports, by `recorded` (ties: in order of arrival)."""
+
+    async def count_statistics(self, serial: str, *, start: int = 0, end: int = 0) -> int:
+        """Number of state reports."""
+
+    async def healthchecks(
+        self,
+        serial: str,
+        *,
+        start: int = 0,
+        end: int = 0,
+        offset: int = 0,
+        limit: int = 100,
+        newest: bool = False,
+    ) -> list[rows.HealthCheckRow]:
+        """Health checks, as `statistics`."""
+
+    async def logs(
+        self,
+        serial: str,
+        *,
+        log_type: int = 0,
+        start: int = 0,
+        end: int = 0,
+        offset: int = 0,
+        limit: int = 100,
+    ) -> list[rows.LogRow]:
+        """Log lines, newest first."""
+
+    async def commands(
+        self,
+        serial: str,
+        *,
+        start: int = 0,
+        end: int = 0,
+        offset: int = 0,
+        limit: int = 100,
+        newest: bool = False,
+    ) -> list[rows.CommandRow]:
+        """Commands by `submitted`."""
+
+    async def command(self, uuid: str) -> rows.CommandRow | None:
+        """One command."""
+
+    async def unfinished_commands(self, command: str) -> list[rows.CommandRow]:
+        """Commands of one name that have no final result, oldest first."""
+
+    async def default_configurations(
+        self, *, offset: int = 0, limit: int = 100
+    ) -> list[rows.DefaultConfigurationRow]:
+        """By name."""
+
+    async def default_configuration(self, name: str) -> rows.DefaultConfigurationRow | None:
+        """One."""
+
+    async def blacklist(self, *, offset: int = 0, limit: int = 100) -> list[rows.BlacklistRow]:
+        """By serial number."""
+
+    async def blacklisted(self, serial: str) -> rows.BlacklistRow | None:
+        """One."""
+
+    async def user_by_email(self, email: str) -> rows.UserRow | None:
+        """One user, by lower-case e-mail."""
+
+    async def user(self, id: str) -> rows.UserRow | None:
+        """One user."""
+
+    async def users(self, *, offset: int = 0, limit: int = 100) -> list[rows.UserRow]:
+        """By e-mail."""
+
+    async def token(self, access_hash: str) -> rows.TokenRow | None:
+        """One token."""
+
+    async def token_by_refresh(self, refresh_hash: str) -> rows.TokenRow | None:
+        """One token, by its refresh token."""
+
+    async def positions(self) -> dict[str, tuple[int, int]]:
+        """Committed position of every ring: name to (incarnation, position)."""
+
+    async def close(self) -> None:
+        """Give the connections back."""
+
+
+class Store(Reader, Protocol):
+    """The coordinator's store: reads and writes."""
+
+    async def migrate(self) -> None:
+        """Bring the schema up to date. Raises MigrationError if the database is of a newer gw."""
+
+    async def commit(self, batch: Batch) -> None:
+        """Write a batch in one transaction; on return it is durable.
+
+        Raises PositionConflictError, and writes nothing, if a position is not `before`
+        (a ring without a row, or of another incarnation, counts as being at `before`).
+        """

@@ -1,0 +1,218 @@
+"""Rows of the store. Times are Unix seconds (UTC) unless the name says otherwise."""
+
+from __future__ import annotations
+
+import msgspec
+
+
+class Row(msgspec.Struct, kw_only=True):
+    """Base of the rows."""
+
+
+class DeviceRow(Row):
+    """A device, its desired configuration, and what it last reported (southbound.md 6.9)."""
+
+    serial_number: str
+    device_type: str = ""
+    """Platform: `ap`, `switch`."""
+    compatible: str = ""
+    model: str = ""
+    manufacturer: str = ""
+    mac_address: str = ""
+    firmware: str = ""
+    fw_update_policy: str = ""
+    owner: str = ""
+    location: str = ""
+    venue: str = ""
+    entity: str = ""
+    subscriber: str = ""
+    device_password: str = ""
+    notes: str = "[]"
+    """JSON array of {created, createdBy, note}."""
+    locale: str = ""
+    restricted_device: bool = False
+    restriction_details: str = "{}"
+    simulated: bool = False
+    quarantined: bool = False
+    connect_reason: str = ""
+    created: int = 0
+    modified: int = 0
+    last_configuration_change: int = 0
+    last_configuration_download: int = 0
+    last_fw_update: int = 0
+    last_recorded_contact: int = 0
+    certificate_expiry: int = 0
+
+    configuration: str = ""
+    """Desired configuration: JSON text without a top-level uuid; empty: none."""
+    config_uuid: int = 0
+    config_hash: str = ""
+    pending_configuration: str = ""
+    """A change under way; empty: none."""
+    pending_uuid: int = 0
+    pending_hash: str = ""
+    pending_command: str = ""
+    """UUID of the command that carries the change."""
+
+    applied_uuid: int = 0
+    """As the device last reported; 0: it never did."""
+    applied_hash: str = ""
+    applied_at: int = 0
+    rejected_uuid: int = 0
+    rejected_hash: str = ""
+    """Content hash of the configuration that the device refused; empty: none."""
+    rejected_at: int = 0
+    rejected_text: str = ""
+    rejections: str = "[]"
+    """JSON array of {parameter, reason, substitution}: of a refusal, or of substitutions."""
+    sends: int = 0
+    """How often the present target was sent without being confirmed."""
+    last_sent: int = 0
+    hold: str = ""
+    """Why nothing is sent although the device is not in step; empty: no reason."""
+
+
+class ShadowRow(Row):
+    """The part of DeviceRow that the coordinator keeps in memory; same names and meaning."""
+
+    serial_number: str
+    device_type: str
+    compatible: str
+    firmware: str
+    device_password: str
+    locale: str
+    connect_reason: str
+    simulated: bool
+    quarantined: bool
+    last_recorded_contact: int
+    last_configuration_change: int
+    last_fw_update: int
+    certificate_expiry: int
+    config_uuid: int
+    config_hash: str
+    pending_uuid: int
+    pending_hash: str
+    pending_command: str
+    applied_uuid: int
+    applied_hash: str
+    rejected_uuid: int
+    rejected_hash: str
+    sends: int
+    last_sent: int
+    hold: str
+
+
+class StatisticsRow(Row):
+    """One `state` report."""
+
+    uuid: int
+    recorded: int
+    data: str
+
+
+class HealthCheckRow(Row):
+    """One `healthcheck` report."""
+
+    uuid: int
+    sanity: int
+    recorded: int
+    data: str
+
+
+class LogRow(Row):
+    """One log line: `log_type` 0 log, 1 crash or recovery, 2 reboot."""
+
+    log: str
+    severity: int
+    recorded: int
+    log_type: int
+    data: str
+    uuid: int
+
+
+class CapabilitiesRow(Row):
+    """Capabilities as the device announced them."""
+
+    serial_number: str
+    capabilities: str
+    first_update: int
+    last_update: int
+
+
+class CommandRow(Row):
+    """A command and its one result (southbound.md 3.3, 6.9)."""
+
+    uuid: str
+    serial_number: str
+    command: str
+    status: str
+    submitted_by: str = ""
+    submitted: int = 0
+    executed: int = 0
+    completed: int = 0
+    run_at: int = 0
+    last_try: int = 0
+    error_code: int = 0
+    error_text: str = ""
+    details: str = "{}"
+    results: str = "{}"
+    custom: int = 0
+    waiting_for_file: int = 0
+    attach_date: int = 0
+    attach_size: int = 0
+    attach_type: str = ""
+    execution_ms: float = 0.0
+    deferred: bool = False
+
+
+class DefaultConfigurationRow(Row):
+    """Configuration for new devices of some models."""
+
+    name: str
+    configuration: str
+    model_ids: str = "[]"
+    """JSON array; `*` is any."""
+    description: str = ""
+    platform: str = ""
+    created: int = 0
+    last_modified: int = 0
+
+
+class BlacklistRow(Row):
+    """A device that is refused."""
+
+    serial_number: str
+    reason: str = ""
+    author: str = ""
+    created: int = 0
+
+
+class UserRow(Row):
+    """A user of the security service; `document` holds the rest of UserInfo as JSON."""
+
+    id: str
+    email: str
+    name: str = ""
+    role: str = ""
+    password: str = ""
+    """Argon2 hash in PHC form."""
+    old_passwords: str = "[]"
+    change_password: bool = False
+    suspended: bool = False
+    waiting_for_email_check: bool = False
+    created: int = 0
+    modified: int = 0
+    last_login: int = 0
+    document: str = "{}"
+
+
+class TokenRow(Row):
+    """A session of a user. Tokens are kept only as SHA-256."""
+
+    access_hash: str
+    refresh_hash: str
+    user_id: str
+    created: int
+    expires: int
+    refresh_expires: int
+    last_refresh: int = 0

@@ -1,0 +1,370 @@
+"""Queries of SQLite, on read-only connections."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from pathlib import Path
+from typing import Any, Final, Self, TypeVar
+
+from gw.store import rows
+from gw.store.errors import StoreError
+from gw.store.migrations import check_sqlite
+from gw.store.sqlite_connection import open_for_reading
+from gw.store.sqlite_tables import (
+    BLACKLIST,
+    CAPABILITIES,
+    COMMAND,
+    DEFAULT_CONFIGURATION,
+    DEVICE,
+    DEVICES,
+    DOCUMENTS,
+    HEALTHCHECK,
+    LOG,
+    SHADOW,
+    STATISTICS,
+    TOKEN,
+    UNFINISHED,
+    USER,
+    Shape,
+    between,
+)
+from gw.store.sqlite_threads import ConnectionThreads
+
+# S608 below: what is put into statements are column lists made from the rows and conditions of
+# this module; values are always bound.
+# ruff: noqa: S608
+
+R = TypeVar("R", bound=rows.Row)
+
+THREADS: Final = 4
+WAITING: Final = 256
+"""Queries that wait or run; one more is refused."""
+SECONDS: Final = 30.0
+"""Longest wait for the answer to a query, its time in the queue included."""
+
+_DEVICE_COLUMNS: Final = ", ".join(
+    f"coalesce(t.{column}, '')" if column in DOCUMENTS else f"d.{column}"
+    for column in DEVICE.columns
+)
+_DEVICE: Final = (
+    f"SELECT {_DEVICE_COLUMNS} FROM devices AS d "
+    "LEFT JOIN device_documents AS t USING (serial_number) WHERE d.serial_number = ?"
+)
+
+
+class SqliteReader:
+    """Reader of the database at `path`, which another process may be writing.
+
+    Nothing is opened before the first query. A query raises StoreError with `retriable` if the
+    database is not there or not migrated yet, or if too much is asked at a time.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self._path = Path(path)
+        self._readers = ConnectionThreads(
+            self._path,
+            self._open_reader,
+            name="store-reader",
+            count=THREADS,
+            capacity=WAITING,
+            seconds=SECONDS,
+        )
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    def _open_reader(self) -> sqlite3.Connection:
+        connection = open_for_reading(self._path)
+        try:
+            check_sqlite(connection, str(self._path))
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    async def _cells(self, sql: str, *values: Any) -> list[tuple[Any, ...]]:
+        return await self._readers.run(lambda c: c.execute(sql, values).fetchall())
+
+    async def _all(self, shape: Shape[R], sql: str, *values: Any) -> list[R]:
+        # The rows are made in the thread too: a page of a thousand would hold up the loop.
+        return await self._readers.run(
+            lambda c: [shape.row(cells) for cells in c.execute(sql, values)]
+        )
+
+    async def _one(self, shape: Shape[R], table: str, key: str, value: str) -> R | None:
+        sql = f"SELECT {shape.select()} FROM {table} WHERE {key} = ?"
+        found = await self._all(shape, sql, value)
+        return found[0] if found else None
+
+    async def device(self, serial: str) -> rows.DeviceRow | None:
+        """One device."""
+        found = await self._all(DEVICE, _DEVICE, serial)
+        return found[0] if found else None
+
+    async def shadows(self, serials: list[str]) -> dict[str, rows.ShadowRow]:
+        """The coordinator's part of some devices; unknown ones are left out."""
+        sql = (
+            f"SELECT {SHADOW.select()} FROM devices "
+            "WHERE serial_number IN (SELECT value FROM json_each(?))"
+        )
+        found = await self._all(SHADOW, sql, json.dumps(serials))
+        return {row.serial_number: row for row in found}
+
+    async def devices(
+        self,
+        *,
+        offset: int = 0,
+        limit: int = 100,
+        platform: str = "",
+        select: list[str] | None = None,
+        order_by: list[tuple[str, bool]] | None = None,
+        unprovisioned: bool = False,
+    ) -> list[rows.DeviceRow]:
+        """A page of devices; `select` replaces `offset` and `limit`."""
+        conditions = ["true"]
+        values: list[Any] = []
+        if platform:
+            conditions.append("device_type = ?")
+            values.append(platform)
+        if unprovisioned:
+            conditions.append("entity = '' AND venue = ''")
+        if select is not None:
+            conditions.append("serial_number IN (SELECT value FROM json_each(?))")
+            values.append(json.dumps(select))
+            offset, limit = 0, -1
+        for column, _ in order_by or ():
+            if column not in DEVICES.columns:
+                raise StoreError(f"devices have no order by {column}")
+        keys = [*(order_by or ()), ("serial_number", False)]
+        order = ", ".join(f"{column}{' DESC' if down else ''}" for column, down in keys)
+        sql = (
+            f"SELECT serial_number FROM devices WHERE {' AND '.join(conditions)} "
+            f"ORDER BY {order} LIMIT ? OFFSET ?"
+        )
+        return await self._readers.run(lambda c: _devices(c, sql, [*values, limit, offset]))
+
+    async def count_devices(self, platform: str = "") -> int:
+        """Number of devices."""
+        if platform:
+            return await self._count("devices WHERE device_type = ?", platform)
+        return await self._count("devices")
+
+    async def _count(self, tables: str, *values: Any) -> int:
+        return int((await self._cells(f"SELECT count(*) FROM {tables}", *values))[0][0])
+
+    async def serial_numbers(self, prefix: str = "", suffix: str = "", limit: int = 0) -> list[str]:
+        """Serial numbers, ascending; `limit` 0: all."""
+        conditions = ["true"]
+        values: list[Any] = []
+        if prefix:
+            # Greater than whatever begins with the prefix: serial numbers are ASCII.
+            conditions.append("serial_number >= ? AND serial_number < ?")
+            values += [prefix, prefix + "\x7f"]
+        if suffix:
+            conditions.append("substr(serial_number, ?) = ?")
+            values += [-len(suffix), suffix]
+        sql = (
+            f"SELECT serial_number FROM devices WHERE {' AND '.join(conditions)} "
+            "ORDER BY serial_number LIMIT ?"
+        )
+        return [cells[0] for cells in await self._cells(sql, *values, limit or -1)]
+
+    async def capabilities(self, serial: str) -> rows.CapabilitiesRow | None:
+        """Capabilities of one device."""
+        return await self._one(CAPABILITIES, "capabilities", "serial_number", serial)
+
+    async def _records(
+        self,
+        shape: Shape[R],
+        table: str,
+        serial: str,
+        *,
+        time: str = "recorded",
+        start: int,
+        end: int,
+        offset: int,
+        limit: int,
+        newest: bool,
+    ) -> list[R]:
+        bounds, values = between(time, start, end)
+        direction = "DESC" if newest else "ASC"
+        sql = (
+            f"SELECT {shape.select()} FROM {table} WHERE serial_number = ?{bounds} "
+            f"ORDER BY {time} {direction}, id {direction} LIMIT ? OFFSET ?"
+        )
+        return await self._all(shape, sql, serial, *values, limit, offset)
+
+    async def statistics(
+        self,
+        serial: str,
+        *,
+        start: int = 0,
+        end: int = 0,
+        offset: int = 0,
+        limit: int = 100,
+        newest: bool = False,
+    ) -> list[rows.StatisticsRow]:
+        """State reports, by `recorded` (ties: in order of arrival)."""
+        return await self._records(
+            STATISTICS,
+            "statistics",
+            serial,
+            start=start,
+            end=end,
+            offset=offset,
+            limit=limit,
+            newest=newest,
+        )
+
+    async def count_statistics(self, serial: str, *, start: int = 0, end: int = 0) -> int:
+        """Number of state reports."""
+        bounds, values = between("recorded", start, end)
+        return await self._count(f"statistics WHERE serial_number = ?{bounds}", serial, *values)
+
+    async def healthchecks(
+        self,
+        serial: str,
+        *,
+        start: int = 0,
+        end: int = 0,
+        offset: int = 0,
+        limit: int = 100,
+        newest: bool = False,
+    ) -> list[rows.HealthCheckRow]:
+        """Health checks, as `statistics`."""
+        return await self._records(
+            HEALTHCHECK,
+            "healthchecks",
+            serial,
+            start=start,
+            end=end,
+            offset=offset,
+            limit=limit,
+            newest=newest,
+        )
+
+    async def logs(
+        self,
+        serial: str,
+        *,
+        log_type: int = 0,
+        start: int = 0,
+        end: int = 0,
+        offset: int = 0,
+        limit: int = 100,
+    ) -> list[rows.LogRow]:
+        """Log lines, newest first."""
+        bounds, values = between("recorded", start, end)
+        sql = (
+            f"SELECT {LOG.select()} FROM device_logs WHERE serial_number = ? AND log_type = ?"
+            f"{bounds} ORDER BY recorded DESC, id DESC LIMIT ? OFFSET ?"
+        )
+        return await self._all(LOG, sql, serial, log_type, *values, limit, offset)
+
+    async def commands(
+        self,
+        serial: str,
+        *,
+        start: int = 0,
+        end: int = 0,
+        offset: int = 0,
+        limit: int = 100,
+        newest: bool = False,
+    ) -> list[rows.CommandRow]:
+        """Commands by `submitted`."""
+        return await self._records(
+            COMMAND,
+            "commands",
+            serial,
+            time="submitted",
+            start=start,
+            end=end,
+            offset=offset,
+            limit=limit,
+            newest=newest,
+        )
+
+    async def command(self, uuid: str) -> rows.CommandRow | None:
+        """One command."""
+        return await self._one(COMMAND, "commands", "uuid", uuid)
+
+    async def unfinished_commands(self, command: str) -> list[rows.CommandRow]:
+        """Commands of one name that have no final result, oldest first."""
+        sql = (
+            f"SELECT {COMMAND.select()} FROM commands WHERE command = ? AND {UNFINISHED} "
+            "ORDER BY submitted, id"
+        )
+        return await self._all(COMMAND, sql, command)
+
+    async def default_configurations(
+        self, *, offset: int = 0, limit: int = 100
+    ) -> list[rows.DefaultConfigurationRow]:
+        """By name."""
+        return await self._page(
+            DEFAULT_CONFIGURATION, "default_configurations", "name", offset, limit
+        )
+
+    async def _page(
+        self, shape: Shape[R], table: str, order: str, offset: int, limit: int
+    ) -> list[R]:
+        sql = f"SELECT {shape.select()} FROM {table} ORDER BY {order} LIMIT ? OFFSET ?"
+        return await self._all(shape, sql, limit, offset)
+
+    async def default_configuration(self, name: str) -> rows.DefaultConfigurationRow | None:
+        """One."""
+        return await self._one(DEFAULT_CONFIGURATION, "default_configurations", "name", name)
+
+    async def blacklist(self, *, offset: int = 0, limit: int = 100) -> list[rows.BlacklistRow]:
+        """By serial number."""
+        return await self._page(BLACKLIST, "blacklist", "serial_number", offset, limit)
+
+    async def blacklisted(self, serial: str) -> rows.BlacklistRow | None:
+        """One."""
+        return await self._one(BLACKLIST, "blacklist", "serial_number", serial)
+
+    async def user_by_email(self, email: str) -> rows.UserRow | None:
+        """One user, by lower-case e-mail."""
+        return await self._one(USER, "users", "email", email)
+
+    async def user(self, id: str) -> rows.UserRow | None:
+        """One user."""
+        return await self._one(USER, "users", "id", id)
+
+    async def users(self, *, offset: int = 0, limit: int = 100) -> list[rows.UserRow]:
+        """By e-mail."""
+        return await self._page(USER, "users", "email", offset, limit)
+
+    async def token(self, access_hash: str) -> rows.TokenRow | None:
+        """One token."""
+        return await self._one(TOKEN, "tokens", "access_hash", access_hash)
+
+    async def token_by_refresh(self, refresh_hash: str) -> rows.TokenRow | None:
+        """One token, by its refresh token."""
+        return await self._one(TOKEN, "tokens", "refresh_hash", refresh_hash)
+
+    async def positions(self) -> dict[str, tuple[int, int]]:
+        """Committed position of every ring: name to (incarnation, position)."""
+        found = await self._cells("SELECT ring, incarnation, position FROM ring_positions")
+        return {ring: (incarnation, position) for ring, incarnation, position in found}
+
+    async def close(self) -> None:
+        """Give the connections back."""
+        await self._readers.close()
+
+
+def _devices(connection: sqlite3.Connection, sql: str, values: list[Any]) -> list[rows.DeviceRow]:
+    """Return the devices that `sql` names, in its order.
+
+    Choosing the page apart from reading it lets an index do it, and a sort carry keys instead of
+    configurations. One transaction: a page with a row gone in between would look like the last.
+    """
+    connection.execute("BEGIN")
+    try:
+        page = connection.execute(sql, values).fetchall()
+        return [DEVICE.row(cells) for key in page for cells in connection.execute(_DEVICE, key)]
+    finally:
+        connection.rollback()

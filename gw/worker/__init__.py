@@ -1,0 +1,1 @@
+"""Worker process: the device sockets, mutual TLS, WebSocket sessions and framing."""

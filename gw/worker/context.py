@@ -1,0 +1,100 @@
+"""What the parts of one worker share: settings, counters, the uplink, the table of sessions."""
+
+from __future__ import annotations
+
+import random
+from typing import Final
+
+from picows import WSCloseCode
+
+from gw.core import records
+from gw.core.records import RECORD_VERSION, Kind
+from gw.core.settings import Settings
+from gw.ops import logs, metrics
+from gw.ops.metrics_table import HANDSHAKE_FAILURES, PROTOCOL_ERRORS, SESSION_ENDS
+from gw.protocol.jsonrpc import MAX_RPC_ID
+from gw.worker.session import Session
+from gw.worker.uplink import Uplink
+
+log = logs.get("worker")
+
+_CONNECTIONS: Final = metrics.index("gw_connections")
+_FAILURES: Final = {
+    reason: metrics.index("gw_handshake_failures_total", reason) for reason in HANDSHAKE_FAILURES
+}
+_ENDS: Final = {reason: metrics.index("gw_session_ends_total", reason) for reason in SESSION_ENDS}
+_ERRORS: Final = {
+    reason: metrics.index("gw_protocol_errors_total", reason) for reason in PROTOCOL_ERRORS
+}
+
+
+class WorkerContext:
+    """One per worker process."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        counters: metrics.CounterPage,
+        uplink: Uplink,
+        slot: int,
+        generation: int,
+    ) -> None:
+        self.settings = settings
+        self.counters = counters
+        self.uplink = uplink
+        self.sessions: dict[int, Session] = {}
+        self.by_serial: dict[str, Session] = {}
+        self._next_session = (slot << 56) | ((generation & 0xFFFFFF) << 32)
+        # Unlike in each process, so that a late answer on a new connection meets no new request.
+        self._rpc_id = random.randrange(1, MAX_RPC_ID)  # noqa: S311 - not a secret
+
+    def new_session(self, address: str, connected_at: float) -> Session:
+        """Make the session object of an upgraded connection."""
+        self._next_session += 1
+        return Session(self, self._next_session, address, connected_at)
+
+    def next_rpc_id(self) -> int:
+        """Return an id from 1 to 2**31 - 1."""
+        self._rpc_id = self._rpc_id % MAX_RPC_ID + 1
+        return self._rpc_id
+
+    def session_opened(self, session: Session) -> None:
+        """The session's certificate names a device."""
+        self.sessions[session.id] = session
+        self.counters.set(_CONNECTIONS, len(self.sessions))
+
+    def device_connected(self, session: Session) -> None:
+        """The session said `connect`: it replaces an older one of the same device."""
+        old = self.by_serial.get(session.serial)
+        self.by_serial[session.serial] = session
+        if old is not None and old is not session:
+            old.end(WSCloseCode.POLICY_VIOLATION, "replaced", "the device connected again")
+
+    def session_closed(self, session: Session) -> None:
+        """The session's socket is gone."""
+        if self.sessions.pop(session.id, None) is None:
+            return
+        self.counters.set(_CONNECTIONS, len(self.sessions))
+        self.counters.add(_ENDS.get(session.reason, _ENDS["error"]))
+        self.uplink.forget(session.id)
+        if self.by_serial.get(session.serial) is session:
+            del self.by_serial[session.serial]
+        if session.connect_head is None:
+            return
+        head = records.encode(
+            records.Disconnect(
+                RECORD_VERSION, session.reason, session.rx_bytes, session.tx_bytes, session.messages
+            )
+        )
+        self.uplink.publish(
+            Kind.DISCONNECT, session.id, session.serial_number, session.last_seen, head, b""
+        )
+
+    def handshake_failed(self, reason: str, address: str, text: str) -> None:
+        """A connection was refused before it became a session."""
+        self.counters.add(_FAILURES[reason])
+        log.warning("connection refused", reason=reason, address=address, detail=text)
+
+    def protocol_error(self, reason: str) -> None:
+        """Count a message that breaks the protocol."""
+        self.counters.add(_ERRORS[reason])

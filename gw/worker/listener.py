@@ -1,0 +1,259 @@
+"""The device listener: accept, TLS handshake under admission, WebSocket upgrade.
+
+The listening socket is the supervisor's, so that connections wait in its backlog while a worker
+restarts. Accepting stops while as many connections as allowed wait for their handshake.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import socket
+import ssl
+import time
+from typing import Any, Final
+
+from picows import WSAutoPingStrategy, WSListener, WSUpgradeRequest
+from picows.picows import WSProtocol  # type: ignore[attr-defined]  # as picows.api does
+
+from gw.ops import logs, metrics
+from gw.worker import tls
+from gw.worker.context import WorkerContext
+from gw.worker.session import Session
+
+log = logs.get("listener")
+
+_ACCEPTS_PER_TURN: Final = 64
+_READ_BUFFER: Final = 2048
+"""First size of a session's read buffer, bytes; it grows with the frames (design.md, 9)."""
+_HANDSHAKES: Final = metrics.index("gw_handshakes_total")
+_IN_FLIGHT: Final = metrics.index("gw_handshakes_in_flight")
+_SECONDS: Final = metrics.index("gw_handshake_seconds")
+
+
+class _Connection:
+    """One accepted connection until its upgrade; also the logger that picows asks for.
+
+    picows tells a parse error only to its logger. Reading stops there: until it closes the
+    socket, picows would go on buffering what the peer sends.
+    """
+
+    name = "gw.worker.connection"
+
+    def __init__(self, context: WorkerContext, address: str, connected_at: float) -> None:
+        self.context = context
+        self.address = address
+        self.connected_at = connected_at
+        self.session: Session | None = None
+        self.transport: asyncio.Transport | None = None
+
+    def upgrade(self, request: WSUpgradeRequest) -> WSListener:
+        """Make the session; path, query and subprotocol are ignored (southbound.md 1.1)."""
+        self.session = self.context.new_session(self.address, self.connected_at)
+        return self.session
+
+    def error(self, message: str, *arguments: object) -> None:
+        """Stop reading; the peer broke RFC 6455, or a callback of ours failed."""
+        text = message % arguments if arguments else message
+        log.warning("websocket error", address=self.address, detail=text)
+        if self.transport is not None:
+            self.transport.pause_reading()
+
+    exception = error
+
+    def isEnabledFor(self, level: int) -> bool:  # noqa: N802 - interface of logging.Logger
+        """Only errors are wanted."""
+        return level >= logging.ERROR
+
+    def debug(self, *arguments: object) -> None:
+        """Not wanted."""
+
+    info = warning = log = debug
+
+
+class DeviceListener:
+    """Accepts device connections on one listening socket."""
+
+    def __init__(self, context: WorkerContext, listening: socket.socket) -> None:
+        self._context = context
+        self._socket = listening
+        self._limits = context.settings.devices
+        self._tls = tls.server_context(self._limits)
+        self._handshakes = asyncio.Semaphore(self._limits.max_handshakes)
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._accepting = False
+        self._in_flight = 0
+
+    def start(self) -> None:
+        """Begin to accept."""
+        self._socket.setblocking(False)
+        self._set_accepting(True)
+
+    def reload(self) -> None:
+        """Read certificates and CRL anew; connections in place keep theirs."""
+        self._tls = tls.server_context(self._limits)
+        log.info("certificates reloaded")
+
+    async def stop(self) -> None:
+        """Accept no more, and end the handshakes under way."""
+        self._set_accepting(False)
+        self._socket.close()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def _set_accepting(self, wanted: bool) -> None:
+        if wanted == self._accepting:
+            return
+        loop = asyncio.get_running_loop()
+        if wanted:
+            loop.add_reader(self._socket.fileno(), self._accept)
+        else:
+            loop.remove_reader(self._socket.fileno())
+        self._accepting = wanted
+
+    def _room(self) -> bool:
+        limits = self._limits
+        waiting = len(self._tasks) < limits.max_pending
+        return waiting and len(self._context.sessions) + len(self._tasks) < limits.max_sessions
+
+    def _accept(self) -> None:
+        for _ in range(_ACCEPTS_PER_TURN):
+            if not self._room():
+                self._set_accepting(False)
+                asyncio.get_running_loop().call_later(0.05, self._resume)
+                return
+            try:
+                connection, peer = self._socket.accept()
+            except BlockingIOError:
+                return
+            except OSError as error:
+                # Out of descriptors: give others a moment instead of spinning.
+                log.error("accept failed", detail=str(error))
+                self._set_accepting(False)
+                asyncio.get_running_loop().call_later(0.2, self._resume)
+                return
+            task = asyncio.get_running_loop().create_task(self._admit(connection, peer))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    def _resume(self) -> None:
+        if self._socket.fileno() < 0:
+            return
+        if self._room():
+            self._set_accepting(True)
+        else:
+            asyncio.get_running_loop().call_later(0.05, self._resume)
+
+    async def _admit(self, connection: socket.socket, peer: Any) -> None:
+        """Take one connection through TLS and the upgrade. Never raises."""
+        accepted = time.monotonic()
+        conn = _Connection(self._context, format_address(peer), time.time())
+        try:
+            await self._handshake(connection, conn, accepted)
+        except asyncio.CancelledError:
+            connection.close()
+        except Exception as error:  # noqa: BLE001 - any fault of one peer ends that peer only
+            connection.close()
+            log.error("handshake failed unexpectedly", address=conn.address, detail=repr(error))
+
+    async def _handshake(
+        self, connection: socket.socket, conn: _Connection, accepted: float
+    ) -> None:
+        loop = asyncio.get_running_loop()
+        limits = self._limits
+        connection.setblocking(False)
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        counters = self._context.counters
+        if not await _first_bytes(connection, limits.handshake_seconds):
+            connection.close()
+            self._context.handshake_failed("timeout", conn.address, "no TLS hello came in time")
+            return
+        protocol = self._protocol(conn)
+        async with self._handshakes:
+            self._in_flight += 1
+            counters.set(_IN_FLIGHT, self._in_flight)
+            try:
+                transport, _ = await loop.connect_accepted_socket(
+                    lambda: protocol,
+                    connection,
+                    ssl=self._tls,
+                    ssl_handshake_timeout=limits.handshake_seconds,
+                    ssl_shutdown_timeout=2.0,
+                )
+            except (OSError, TimeoutError) as error:
+                connection.close()
+                self._context.handshake_failed(
+                    tls.failure_reason(error), conn.address, _explain(error)
+                )
+                return
+            finally:
+                self._in_flight -= 1
+                counters.set(_IN_FLIGHT, self._in_flight)
+        conn.transport = transport
+        await protocol.wait_until_handshake_complete()
+        if conn.session is None or conn.session.transport is None:
+            self._context.handshake_failed(
+                "not_websocket", conn.address, "no WebSocket upgrade came"
+            )
+            return
+        counters.add(_HANDSHAKES)
+        counters.observe(_SECONDS, time.monotonic() - accepted)
+
+    def _protocol(self, conn: _Connection) -> WSProtocol:
+        limits = self._limits
+        return WSProtocol(
+            None,
+            None,
+            False,
+            conn.upgrade,
+            conn,
+            True,
+            limits.handshake_seconds,
+            False,
+            20,
+            20,
+            WSAutoPingStrategy.PING_WHEN_IDLE,
+            False,
+            limits.max_frame_bytes,
+            None,
+            _READ_BUFFER,
+        )
+
+
+async def _first_bytes(connection: socket.socket, seconds: float) -> bool:
+    """Wait until the peer sent something: a silent one takes no handshake slot."""
+    loop = asyncio.get_running_loop()
+    readable: asyncio.Future[None] = loop.create_future()
+
+    def wake() -> None:
+        if not readable.done():
+            readable.set_result(None)
+
+    loop.add_reader(connection.fileno(), wake)
+    try:
+        async with asyncio.timeout(seconds):
+            await readable
+    except TimeoutError:
+        return False
+    finally:
+        with contextlib.suppress(ValueError, OSError):
+            loop.remove_reader(connection.fileno())
+    return True
+
+
+def _explain(error: BaseException) -> str:
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return f"client certificate: {error.verify_message}"
+    if isinstance(error, ssl.SSLError):
+        return (error.reason or str(error)).replace("_", " ").lower()
+    return str(error) or type(error).__name__
+
+
+def format_address(peer: Any) -> str:
+    """Return a peer as `ip:port`; an IPv4-mapped IPv6 address is shown as IPv4."""
+    host, port = str(peer[0]), int(peer[1])
+    if host.startswith("::ffff:") and "." in host:
+        host = host[7:]
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

@@ -1,0 +1,403 @@
+"""One device's WebSocket session: identity, frames, messages, requests to the device.
+
+A session has no task and no timer of its own; `gw.worker.sweep` ends it when it is silent.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+from picows import WSCloseCode, WSFrame, WSListener, WSMsgType, WSTransport
+
+from gw.core import records
+from gw.core.ids import normalize_serial, serial_to_int
+from gw.core.records import RECORD_VERSION, Kind, PeerCertificate
+from gw.ops import logs, metrics
+from gw.protocol import compression, jsonrpc, messages
+from gw.protocol.jsonrpc import Form, MalformedMessageError, ProtocolError
+from gw.worker import tls
+
+if TYPE_CHECKING:
+    from gw.worker.context import WorkerContext
+
+log = logs.get("session")
+
+MAX_OUTSTANDING: Final = 64
+"""Requests of one session that may still be answered; the oldest is forgotten beyond."""
+_CLOSE_SECONDS: Final = 1.0
+"""How long a peer may take to answer our close frame."""
+
+_TEXT: Final = WSMsgType.TEXT
+_CONTINUATION: Final = WSMsgType.CONTINUATION
+_DATA: Final = (_TEXT, _CONTINUATION)
+_BINARY: Final = WSMsgType.BINARY
+_CLOSE: Final = WSMsgType.CLOSE
+
+_RECEIVED: Final = {
+    method: metrics.index("gw_device_messages_received_total", method)
+    for method in (*messages.METHODS, "radius", "unknown")
+}
+_ANSWERS: Final = metrics.index("gw_device_answers_received_total")
+_SENT: Final = metrics.index("gw_device_messages_sent_total")
+_BYTES_IN: Final = metrics.index("gw_device_received_bytes_total")
+_BYTES_OUT: Final = metrics.index("gw_device_sent_bytes_total")
+
+
+class Outstanding(msgspec.Struct, gc=False):
+    """A request that the device has not answered."""
+
+    command: str
+    method: str
+    sent_ns: int
+
+
+class Session(WSListener):
+    """A device connection from the WebSocket upgrade on."""
+
+    __slots__ = (
+        "address",
+        "certificate",
+        "connect_head",
+        "connected_at",
+        "context",
+        "ended",
+        "errors",
+        "fragments",
+        "id",
+        "last_hash",
+        "last_seen",
+        "last_uuid",
+        "messages",
+        "opened_ns",
+        "outstanding",
+        "partial_bytes",
+        "reason",
+        "rx_bytes",
+        "serial",
+        "serial_number",
+        "transport",
+        "tx_bytes",
+    )  # fmt: skip
+
+    def __init__(self, context: WorkerContext, id: int, address: str, connected_at: float) -> None:
+        self.context = context
+        self.id = id
+        self.address = address
+        self.connected_at = connected_at
+        self.opened_ns = self.last_seen = time.monotonic_ns()
+        self.transport: WSTransport | None = None
+        self.certificate: PeerCertificate | None = None
+        self.serial = ""
+        self.serial_number = 0
+        self.connect_head: records.Connect | None = None
+        self.last_uuid = -1
+        self.last_hash = ""
+        self.errors = 0
+        self.fragments: list[bytes] | None = None
+        self.partial_bytes = 0
+        self.outstanding: dict[int, Outstanding] | None = None
+        self.rx_bytes = self.tx_bytes = self.messages = 0
+        self.ended = False
+        self.reason = ""
+
+    # -- picows callbacks
+
+    def on_ws_connected(self, transport: WSTransport) -> None:
+        """Check whose certificate it is, before any message is looked at."""
+        self.transport = transport
+        certificate: dict[str, Any] = transport.underlying_transport.get_extra_info("peercert")
+        try:
+            self.certificate = tls.peer_certificate(
+                certificate or {}, self.context.settings.devices.ca_policies
+            )
+        except tls.IdentityError as error:
+            self.context.handshake_failed(error.reason, self.address, str(error))
+            self._close(WSCloseCode.POLICY_VIOLATION, str(error))
+            return
+        self.context.session_opened(self)
+
+    def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
+        """Assemble messages; control frames stay out of them."""
+        if self.ended:
+            return
+        now = time.monotonic_ns()
+        self.last_seen = now
+        kind = frame.msg_type
+        if kind in _DATA:
+            payload = frame.get_payload_as_bytes()
+            if not frame.fin or kind == _CONTINUATION or self.fragments is not None:
+                whole = self._assemble(kind, payload, bool(frame.fin))
+                if whole is None:
+                    return
+                payload = whole
+            if payload:
+                self._message(payload, now)
+        elif kind == _CLOSE:
+            self.ended = True
+            self.reason = self.reason or "peer"
+            transport.send_close(frame.get_close_code())
+            transport.disconnect()
+        elif kind == _BINARY:
+            self.end(
+                WSCloseCode.UNSUPPORTED_DATA, "binary", "binary frames are not part of uCentral"
+            )
+
+    def on_ws_disconnected(self, transport: WSTransport) -> None:
+        """The socket is gone, for whatever reason."""
+        self.ended = True
+        if not self.reason:
+            sent = transport.close_handshake.sent if transport.close_handshake else None
+            self.reason = (
+                "too_big"
+                if sent and sent.code == WSCloseCode.MESSAGE_TOO_BIG
+                else ("error" if sent else "peer")
+            )
+        self.context.session_closed(self)
+
+    def pause_writing(self) -> None:
+        """Beyond the high-water mark; the bound is checked at each send."""
+
+    def resume_writing(self) -> None:
+        """Below the low-water mark again."""
+
+    # -- back-pressure (gw.worker.uplink.Pausable)
+
+    def pause_reading(self) -> None:
+        """Take no more bytes from the socket."""
+        if self.transport is not None and not self.ended:
+            self.transport.underlying_transport.pause_reading()
+
+    def resume_reading(self) -> None:
+        """Go on; the time spent paused is not the device's silence."""
+        self.last_seen = time.monotonic_ns()
+        if self.transport is not None and not self.ended:
+            self.transport.underlying_transport.resume_reading()
+
+    def overloaded(self) -> None:
+        """What the device sent cannot be kept."""
+        self.end(WSCloseCode.TRY_AGAIN_LATER, "slow", "the gateway is overloaded")
+
+    # -- ending
+
+    def end(self, code: WSCloseCode, reason: str, text: str) -> None:
+        """Close the session. `reason` is the label of gw_session_ends_total, `text` is logged."""
+        if self.ended:
+            return
+        self.reason = reason
+        log.info("session ended by the gateway", reason=reason, detail=text, **self._who())
+        self._close(code, text)
+
+    def _close(self, code: WSCloseCode, text: str) -> None:
+        self.ended = True
+        transport = self.transport
+        if transport is None:
+            return
+        transport.send_close(code, text.encode()[:120])
+        # Nothing more is read: a peer that goes on sending fills its own buffers only.
+        transport.underlying_transport.pause_reading()
+        asyncio.get_running_loop().call_later(_CLOSE_SECONDS, transport.disconnect, False)
+
+    def _who(self) -> dict[str, str]:
+        name = self.certificate.common_name if self.certificate else ""
+        return {"serial": self.serial or name, "address": self.address}
+
+    # -- messages
+
+    def _assemble(self, kind: WSMsgType, payload: bytes, fin: bool) -> bytes | None:
+        """Add a fragment; return the message once it is whole."""
+        started = self.fragments is not None
+        if started != (kind == _CONTINUATION):
+            self.end(WSCloseCode.PROTOCOL_ERROR, "error", "fragments out of order (RFC 6455 5.4)")
+            return None
+        if self.fragments is None:
+            self.fragments = []
+        self.fragments.append(payload)
+        self.partial_bytes += len(payload)
+        limit = self.context.settings.devices.max_message_bytes
+        if self.partial_bytes > limit or len(self.fragments) > 4096:
+            self.end(WSCloseCode.MESSAGE_TOO_BIG, "too_big", f"a message is above {limit} bytes")
+            return None
+        if not fin:
+            return None
+        whole = b"".join(self.fragments)
+        self.fragments = None
+        self.partial_bytes = 0
+        return whole
+
+    def _message(self, payload: bytes, now: int) -> None:
+        self.rx_bytes += len(payload)
+        self.messages += 1
+        self.context.counters.add(_BYTES_IN, len(payload))
+        try:
+            if not payload.isascii():
+                payload.decode()
+            envelope = jsonrpc.parse(payload)
+            form = jsonrpc.form_of(envelope)
+            if form is Form.EVENT:
+                self._event(envelope, now)
+            elif form is Form.ANSWER:
+                self._answer(envelope, payload, now)
+            else:
+                self.context.counters.add(_RECEIVED["radius"])
+        except ProtocolError as error:
+            self._protocol_error(error)
+        except UnicodeDecodeError as error:
+            self.end(
+                WSCloseCode.INVALID_TEXT, "bad_json", f"the message is not UTF-8: {error.reason}"
+            )
+        except MalformedMessageError as error:
+            self.end(WSCloseCode.INVALID_TEXT, error.reason, str(error))
+
+    def _protocol_error(self, error: ProtocolError) -> None:
+        self.errors += 1
+        self.context.protocol_error(error.reason)
+        log.info("protocol error", reason=error.reason, detail=str(error), count=self.errors,
+                 **self._who())  # fmt: skip
+        limit = self.context.settings.devices.protocol_errors
+        if self.errors >= limit:
+            text = f"{self.errors} protocol errors, the last: {error}"
+            self.end(WSCloseCode.POLICY_VIOLATION, "protocol_errors", text)
+
+    def _event(self, envelope: jsonrpc.Envelope, now: int) -> None:
+        method = envelope.method
+        assert isinstance(method, str)
+        assert isinstance(envelope.params, msgspec.Raw)
+        self.context.counters.add(_RECEIVED.get(method, _RECEIVED["unknown"]))
+        limit = self.context.settings.devices.max_expanded_bytes
+        body = compression.expand(bytes(envelope.params), limit)
+        params = messages.decode(method, body)
+        if not self._serial_is_own(params.serial):
+            return
+        if method == "connect":
+            assert isinstance(params, messages.ConnectParams)
+            self._connect(params, body, now)
+            return
+        if self.connect_head is None and method not in messages.WITHOUT_CONNECT:
+            raise ProtocolError("not_connected", f"{method} before connect")
+        self._publish(method, params, body, now)
+
+    def _serial_is_own(self, text: str) -> bool:
+        """End the session of a device that speaks for another one."""
+        certificate = self.certificate
+        assert certificate is not None
+        try:
+            serial = normalize_serial(text)
+        except ValueError as error:
+            self.end(WSCloseCode.POLICY_VIOLATION, "serial_mismatch", str(error))
+            return False
+        if serial == self.serial:
+            return True
+        if not self.serial and tls.may_claim(
+            certificate, serial, self.context.settings.devices.ca_policies
+        ):
+            self.serial = serial
+            self.serial_number = serial_to_int(serial)
+            return True
+        text = f"serial {serial} is not that of the certificate, {certificate.common_name}"
+        self.end(WSCloseCode.POLICY_VIOLATION, "serial_mismatch", text)
+        return False
+
+    def _connect(self, params: messages.ConnectParams, body: bytes, now: int) -> None:
+        certificate = self.certificate
+        assert certificate is not None
+        if certificate.verdict == tls.VERIFIED and self.serial != certificate.common_name:
+            certificate = msgspec.structs.replace(certificate, verdict=tls.MISMATCH)
+        self.last_uuid, self.last_hash = params.uuid, params.config_hash
+        self.connect_head = records.Connect(
+            RECORD_VERSION,
+            self.address,
+            certificate,
+            params.uuid,
+            params.config_hash,
+            int(self.connected_at * 1000),
+            (now - self.opened_ns) / 1e6,
+        )
+        self.context.device_connected(self)
+        head = records.encode(self.connect_head)
+        self.context.uplink.publish(Kind.CONNECT, self.id, self.serial_number, now, head, body)
+
+    def _publish(self, method: str, params: messages.Params, body: bytes, now: int) -> None:
+        uuid = getattr(params, "uuid", -1)
+        if uuid is msgspec.UNSET or method == "cfgpending":
+            uuid = -1
+        content = getattr(params, "config_hash", "")
+        start = size = 0
+        document = messages.DOCUMENTS.get(method)
+        if document is not None:
+            raw = bytes(getattr(params, document))
+            start, size = body.rfind(raw), len(raw)
+        if uuid >= 0:
+            self.last_uuid, self.last_hash = uuid, content
+        head = records.encode(
+            records.DeviceMessage(
+                RECORD_VERSION,
+                method,
+                uuid,
+                content,
+                start,
+                size,
+                self.rx_bytes,
+                self.tx_bytes,
+                self.messages,
+            )  # fmt: skip
+        )
+        self.context.uplink.publish(
+            Kind.MESSAGE, self.id, self.serial_number, now, head, body, self
+        )
+
+    def _answer(self, envelope: jsonrpc.Envelope, payload: bytes, now: int) -> None:
+        self.context.counters.add(_ANSWERS)
+        rpc_id = jsonrpc.rpc_id(envelope)
+        pending = self.outstanding.pop(rpc_id, None) if self.outstanding and rpc_id else None
+        if pending is None:
+            # Late, repeated or foreign: recorded, never applied, and no fault of the device.
+            self.context.protocol_error("foreign_answer")
+            log.info("answer to no request", rpc_id=rpc_id, **self._who())
+            return
+        head = records.encode(
+            records.Answer(
+                RECORD_VERSION,
+                pending.command,
+                pending.method,
+                rpc_id,
+                (now - pending.sent_ns) / 1e6,
+            )
+        )
+        self.context.uplink.publish(Kind.ANSWER, self.id, self.serial_number, now, head, payload)
+
+    # -- requests
+
+    def send_rpc(self, command: str, method: str, params: bytes) -> str:
+        """Send a request as one unfragmented text frame. Return "" or why it was not sent."""
+        transport = self.transport
+        if transport is None or self.ended:
+            return "the session is ending"
+        limit = self.context.settings.devices.send_buffer_bytes
+        if transport.underlying_transport.get_write_buffer_size() > limit:
+            self.end(WSCloseCode.TRY_AGAIN_LATER, "slow", f"more than {limit} bytes unsent")
+            return "the device does not read what it is sent"
+        rpc_id = self.context.next_rpc_id()
+        if self.outstanding is None:
+            self.outstanding = {}
+        elif len(self.outstanding) >= MAX_OUTSTANDING:
+            self.outstanding.pop(next(iter(self.outstanding)))
+        self.outstanding[rpc_id] = Outstanding(command, method, time.monotonic_ns())
+        text = jsonrpc.request(rpc_id, method, params)
+        transport.send(_TEXT, text)
+        self.tx_bytes += len(text)
+        self.context.counters.add(_SENT)
+        self.context.counters.add(_BYTES_OUT, len(text))
+        return ""
+
+    def snapshot(self) -> records.SessionSnapshot:
+        """Return what a new coordinator needs to know of this (connected) session."""
+        assert self.connect_head is not None
+        outstanding = (self.outstanding or {}).values()
+        commands = [one.command for one in outstanding if one.method == "configure"]
+        return records.SessionSnapshot(
+            RECORD_VERSION, self.connect_head, self.last_uuid, self.last_hash, commands,
+            self.rx_bytes, self.tx_bytes, self.messages,
+        )  # fmt: skip

@@ -1,0 +1,45 @@
+"""Builds the native helpers. Everything else about the package is in pyproject.toml."""
+
+import os
+from pathlib import Path
+
+from Cython.Build import cythonize
+from Cython.Compiler import Options
+from setuptools import Extension, setup
+
+Options.fail_fast = True
+
+# GW_NATIVE_SANITIZE=1 builds with AddressSanitizer and UBSan (make sanitize).
+sanitize = os.environ.get("GW_NATIVE_SANITIZE") == "1"
+flags = ["-O2", "-g", "-std=c11", "-Wall", "-Wextra", "-Wno-unused-parameter", "-Wno-unused-function", "-Wno-cast-function-type"]
+link: list[str] = []
+if sanitize:
+    flags += ["-fsanitize=address,undefined", "-fno-omit-frame-pointer", "-O1"]
+    link += ["-fsanitize=address,undefined"]
+
+extensions = [
+    Extension(
+        f"gw._native.{source.stem}",
+        [str(source)],
+        extra_compile_args=flags,
+        extra_link_args=link,
+    )
+    for source in sorted(Path("gw/_native").glob("*.pyx"))
+]
+
+setup(
+    ext_modules=cythonize(
+        extensions,
+        language_level=3,
+        compiler_directives={
+            "boundscheck": False,
+            "wraparound": False,
+            "cdivision": True,
+            "initializedcheck": False,
+            "embedsignature": True,
+            "warn.undeclared": False,
+            "warn.unused": True,
+            "warn.maybe_uninitialized": True,
+        },
+    )
+)

@@ -1,0 +1,182 @@
+"""Settings: precedence, origins, and what is said about mistakes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from gw.core.settings import Settings
+from gw.core.settings_loader import DEFAULT, SettingsError, load, unset_for_run
+
+
+def faults(**how: Any) -> list[str]:
+    with pytest.raises(SettingsError) as caught:
+        load(**{"environment": {}, **how})
+    return caught.value.faults
+
+
+@pytest.fixture
+def toml(tmp_path: Path) -> Callable[[str], Path]:
+    def write(text: str) -> Path:
+        path = tmp_path / "gw.toml"
+        path.write_text(text)
+        return path
+
+    return write
+
+
+def test_nothing_set_is_all_defaults(toml: Callable[[str], Path]) -> None:
+    settings, origins = load(file=toml(""), environment={})
+    assert settings == Settings()
+    assert set(origins.values()) == {DEFAULT}
+    assert "devices.port" in origins
+
+
+def test_command_line_beats_environment_beats_file(toml: Callable[[str], Path]) -> None:
+    file = toml("[devices]\nport = 1\nbacklog = 2\nprotocol_errors = 3\n")
+    settings, origins = load(
+        file=file,
+        environment={"GW_DEVICES__BACKLOG": "20", "GW_DEVICES__PROTOCOL_ERRORS": "30"},
+        overrides=["devices.protocol_errors=300", "devices.protocol_errors=301"],
+    )
+    devices = settings.devices
+    assert (devices.port, devices.backlog, devices.protocol_errors) == (1, 20, 301)
+    assert origins["devices.port"] == f"{file}, table [devices]"
+    assert origins["devices.backlog"] == "environment variable GW_DEVICES__BACKLOG"
+    assert origins["devices.protocol_errors"] == "--set devices.protocol_errors"
+    assert origins["devices.host"] == DEFAULT
+
+
+def test_texts_are_read_by_the_type_of_the_setting() -> None:
+    settings, _ = load(
+        environment={
+            "GW_API__CORS_ORIGINS": '["https://a", "https://b"]',
+            "GW_DEVICES__CA_POLICIES": '[{"issuer": "x", "simulator_prefix": true}]',
+            "GW_RUN__DRAIN_SECONDS": "7",
+            "GW_DEVICES__UNKNOWN": "create",
+            "GW_KAFKA__BOOTSTRAP_SERVERS": "1",
+        },
+    )
+    assert settings.api.cors_origins == ["https://a", "https://b"]
+    assert settings.devices.ca_policies[0].simulator_prefix is True
+    assert settings.run.drain_seconds == 7.0
+    assert settings.devices.unknown == "create"
+    assert settings.kafka.bootstrap_servers == "1"
+
+
+def test_variables_that_are_not_settings_are_left_alone() -> None:
+    load(environment={"GW_ADMIN_PASSWORD": "x", "GW_BOOTSTRAP_FD": "3", "OTHER__KEY": "1"})
+
+
+@pytest.mark.parametrize(
+    ("how", "expected"),
+    [
+        ({"overrides": ["devices.prot=1"]}, ["devices.prot", "'port'", "--set devices.prot"]),
+        ({"overrides": ["device.port=1"]}, ["'device'", "'devices'"]),
+        ({"overrides": ["nonsense.port=1"]}, ["'nonsense'", "sections are devices, workers"]),
+        ({"overrides": ["run.retention_days=1"]}, ["store.retention_days"]),
+        ({"overrides": ["port"]}, ["expected section.key=value"]),
+        ({"overrides": ["drain_seconds=1"]}, ["did you mean run.drain_seconds?"]),
+        ({"environment": {"GW_DEVICES__PROT": "1"}}, ["'port'", "variable GW_DEVICES__PROT"]),
+        ({"environment": {"GW_DEVICES__PORT": "a"}}, ["devices.port", "whole number", "'a'"]),
+        ({"overrides": ["devices.port=65536"]}, ["from 0 to 65535", "65536"]),
+        ({"overrides": ["devices.port=-1"]}, ["from 0 to 65535", "-1"]),
+        ({"overrides": ["run.drain_seconds=nan"]}, ["a number above 0"]),
+        ({"overrides": ["run.drain_seconds=inf"]}, ["a number above 0"]),
+        ({"overrides": ["run.drain_seconds=0"]}, ["a number above 0"]),
+        ({"overrides": ["log.level=loud"]}, ["one of debug, error, info, warning"]),
+        ({"overrides": ["api.cors_origins=*"]}, ['["a", "b"]']),
+        ({"overrides": ["workers.ring_bytes=1000000"]}, ["power of two", "1048576"]),
+        ({"overrides": ["workers.ring_bytes=4194304"]}, ["devices.max_expanded_bytes", "queues"]),
+        ({"overrides": ["devices.max_frame_bytes=2000000"]}, ["devices.max_message_bytes"]),
+        ({"overrides": ["store.url=mysql://x"]}, ["store.url", "postgresql://"]),
+        ({"overrides": ["api.public_url=x"]}, ["https://host"]),
+        ({"overrides": ["security.password_pattern=("]}, ["not a regular expression"]),
+    ],
+)
+def test_mistakes_are_named(how: dict[str, Any], expected: list[str]) -> None:
+    text = "\n".join(faults(**how))
+    for part in expected:
+        assert part in text
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("port = 1", ["'port'", "outside of any table", "devices.port or api.port"]),
+        ("[devicse]\nport = 1", ["'devicse'", "'devices'", "table [devicse]"]),
+        ("[devices]\nport = '1'", ["devices.port", "the text '1'", "table [devices]"]),
+        ("[devices]\nport = true", ["whole number", "true"]),
+        ("[devices]\nport = 1.5", ["whole number", "1.5"]),
+        ("[devices]\nca_policies = [{isuer = 'x'}]", ["ca_policies[0].isuer", "'issuer'"]),
+        ("[devices]\nca_policies = [{}]", ["ca_policies[0].issuer must be set"]),
+        ("[devices]\nca_policies = [1]", ["expected a table", "1"]),
+        ("[devices]\nca_policies = 1", ["a list of tables"]),
+        ("[devices", ["is not TOML"]),
+    ],
+)
+def test_mistakes_of_the_file_are_named(
+    toml: Callable[[str], Path], text: str, expected: list[str]
+) -> None:
+    file = toml(text)
+    found = "\n".join(faults(file=file))
+    for part in [*expected, str(file)]:
+        assert part in found
+
+
+def test_all_mistakes_are_told_at_once(toml: Callable[[str], Path]) -> None:
+    found = faults(
+        file=toml("[devices]\nport = 'a'\n[api]\nprt = 1\n"), overrides=["devices.backlog=0"]
+    )
+    assert len(found) == 3
+
+
+def test_an_absent_file_is_named(tmp_path: Path) -> None:
+    assert faults(file=tmp_path / "no.toml") == [
+        f"{tmp_path / 'no.toml'}: cannot be read: No such file or directory"
+    ]
+
+
+def test_pki_fills_what_nobody_set(tmp_path: Path) -> None:
+    for name in ("server.pem", "server.key", "ca.pem", "crl.pem"):
+        (tmp_path / name).touch()
+    settings, origins = load(environment={}, overrides=["devices.ca=/other.pem"], pki=tmp_path)
+    assert settings.devices.certificate == str(tmp_path / "server.pem")
+    assert settings.devices.key == settings.api.key == str(tmp_path / "server.key")
+    assert settings.devices.ca == "/other.pem"
+    assert origins["devices.crl"] == f"--pki {tmp_path}"
+    assert origins["devices.ca"] == "--set devices.ca"
+
+
+def test_a_pki_that_is_not_there_is_named_with_its_remedy(tmp_path: Path) -> None:
+    (tmp_path / "server.pem").touch()
+    found = faults(pki=tmp_path, overrides=["devices.crl="])
+    assert [line.split()[0] for line in found] == [
+        str(tmp_path / "server.key"),
+        str(tmp_path / "ca.pem"),
+    ]
+    assert all(f"`gw pki init --dir {tmp_path}`" in line for line in found)
+
+
+def test_data_is_made_absolute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    settings, origins = load(environment={"GW_RUN__DATA": "/x"}, data=Path("d"))
+    assert settings.run.data == str(tmp_path / "d")
+    assert origins["run.data"] == "--data d"
+
+
+def test_what_a_run_needs_is_told() -> None:
+    found = unset_for_run(Settings())
+    assert [line.split()[0] for line in found] == [
+        "devices.certificate", "devices.key", "devices.ca", "api.certificate", "api.key",
+        "run.data",
+    ]  # fmt: skip
+
+
+def test_the_defaults_keep_to_their_own_limits() -> None:
+    defaults = Settings()
+    assert msgspec.json.decode(msgspec.json.encode(defaults), type=Settings) == defaults

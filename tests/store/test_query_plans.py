@@ -1,0 +1,185 @@
+"""No query of the big tables reads all of them: every statement is explained as it was run."""
+
+import sqlite3
+
+import pytest
+
+from gw.store import interface as ops
+from gw.store import rows, sqlite, sqlite_reader
+from gw.store.interface import Batch, RingPosition
+from gw.store.migrations import migrate_sqlite
+from gw.store.sqlite import SqliteReader, SqliteStore
+from gw.store.sqlite_connection import open_for_reading, open_for_writing
+
+A = "aabbccddee01"
+BIG = ("statistics", "healthchecks", "device_logs", "device_events", "commands", "devices")
+
+
+@pytest.fixture
+async def path(tmp_path):
+    path = tmp_path / "gw.db"
+    async with SqliteStore(path) as store:
+        await store.migrate()
+    return path
+
+
+def traced(function, seen):
+    def opened(*args):
+        connection = function(*args)
+        connection.set_trace_callback(seen.append)
+        return connection
+
+    return opened
+
+
+def plans(path, seen):
+    """Yield (statement, line of its plan)."""
+    with sqlite3.connect(path) as connection:
+        for sql in dict.fromkeys(seen):
+            if sql.split()[0] in ("SELECT", "UPDATE", "DELETE", "INSERT"):
+                for *_, line in connection.execute(f"EXPLAIN QUERY PLAN {sql}"):
+                    yield sql, line
+    connection.close()
+
+
+def scans(path, seen):
+    names = {*BIG, "d", "t"}
+    return [
+        (sql, line)
+        for sql, line in plans(path, seen)
+        if (line.startswith("SCAN ") and line.split()[1] in names) or "TEMP B-TREE" in line
+    ]
+
+
+@pytest.fixture
+async def reader(path, monkeypatch):
+    seen = []
+    monkeypatch.setattr(sqlite_reader, "open_for_reading", traced(open_for_reading, seen))
+    async with SqliteReader(path) as reader:
+        # Opening looks at the schema; that is not what is examined.
+        await reader.positions()
+        seen.clear()
+        yield reader, seen
+
+
+async def test_reads(reader, path):
+    read, seen = reader
+    bounded = {"start": 1, "end": 9, "offset": 3, "limit": 10}
+    await read.device(A)
+    await read.shadows([A])
+    await read.devices()
+    await read.devices(offset=5, limit=5, platform="ap")
+    await read.devices(unprovisioned=True)
+    await read.devices(select=[A])
+    await read.devices(order_by=[("serial_number", True)])
+    await read.count_devices("ap")
+    await read.serial_numbers(prefix="aa")
+    for query in (read.statistics, read.healthchecks, read.commands):
+        for newest in (False, True):
+            await query(A, newest=newest)
+            await query(A, newest=newest, **bounded)
+            await query(A, newest=newest, start=1)
+    await read.count_statistics(A)
+    await read.count_statistics(A, start=1, end=9)
+    await read.logs(A)
+    await read.logs(A, log_type=1, **bounded)
+    await read.command("u")
+    await read.unfinished_commands("reboot")
+    assert len(seen) > 25
+    found = [
+        (sql, line)
+        for sql, line in scans(path, seen)
+        # The first page of all devices walks along an index and stops at the limit.
+        if not (line.startswith("SCAN devices USING COVERING INDEX") and " LIMIT " in sql)
+    ]
+    assert found == []
+
+
+async def test_reads_that_walk_a_whole_index_touch_no_row(reader, path):
+    read, seen = reader
+    await read.count_devices()
+    await read.serial_numbers()
+    await read.serial_numbers(suffix="01")
+    assert [line.partition(" USING ")[2][:14] for _, line in scans(path, seen)] == [
+        "COVERING INDEX"
+    ] * 3
+
+
+async def test_another_order_of_devices_is_the_one_scan_and_leaves_documents_alone(reader, path):
+    read, seen = reader
+    await read.devices(order_by=[("firmware", False)])
+    found = scans(path, seen)
+    assert [line for _, line in found] == ["SCAN devices", "USE TEMP B-TREE FOR ORDER BY"]
+    assert "configuration" not in found[0][0]
+
+
+async def test_pages_of_small_tables_and_users(reader, path):
+    read, seen = reader
+    await read.capabilities(A)
+    await read.default_configurations()
+    await read.default_configuration("a")
+    await read.blacklist()
+    await read.blacklisted(A)
+    await read.users()
+    await read.user("1")
+    await read.user_by_email("a@x")
+    await read.token("h")
+    await read.token_by_refresh("r")
+    assert len(seen) == 10
+    assert [line for _, line in plans(path, seen) if "TEMP B-TREE" in line] == []
+    assert [line for _, line in plans(path, seen) if line.startswith("SCAN tokens")] == []
+
+
+async def test_writes(path, monkeypatch):
+    seen = []
+    monkeypatch.setattr(sqlite, "open_for_writing", traced(open_for_writing, seen))
+    command = rows.CommandRow(uuid="u", serial_number=A, command="reboot", status="pending")
+    token = rows.TokenRow(
+        access_hash="h", refresh_hash="r", user_id="1", created=0, expires=0, refresh_expires=0
+    )
+    every = [
+        ops.InsertStatistics(A, 1, 1, b"{}"),
+        ops.InsertHealthCheck(A, 1, 1, 1, b"{}"),
+        ops.InsertLog(A, 1, 1, 0, 1, "l", b"{}"),
+        ops.InsertEvent(A, 1, "t", b"{}"),
+        ops.PutDevice(rows.DeviceRow(serial_number=A)),
+        ops.PatchDevice(A, {"firmware": "x", "configuration": "{}"}),
+        ops.PutCapabilities(A, "{}", 1),
+        ops.DeleteCapabilities(A),
+        ops.PutCommand(command),
+        ops.PatchCommand("u", {"status": "completed"}),
+        ops.DeleteCommands(uuid="u"),
+        ops.DeleteCommands(serial=A, start=1, end=2),
+        ops.DeleteRecords("statistics", A, 1, 2),
+        ops.DeleteRecords("healthchecks", A),
+        ops.DeleteRecords("logs", A, 1, 2, log_type=1),
+        ops.DeleteRecords("logs", A, 1, 2),
+        ops.PutDefaultConfiguration(rows.DefaultConfigurationRow(name="a", configuration="{}")),
+        ops.DeleteDefaultConfiguration("a"),
+        ops.PutBlacklist(rows.BlacklistRow(serial_number=A)),
+        ops.DeleteBlacklist(A),
+        ops.PutUser(rows.UserRow(id="1", email="a@x")),
+        ops.PutToken(token),
+        ops.DeleteTokens(access_hash="h"),
+        ops.DeleteTokens(user_id="1"),
+        ops.DeleteUser("1"),
+        ops.DeleteDevice(A),
+        ops.DeleteExpired(1, 1),
+    ]
+    assert {type(op) for op in every} == set(ops.Op.__subclasses__())
+    async with SqliteStore(path) as store:
+        await store.commit(Batch(every, [RingPosition("r", 1, 0, 1)]))
+    assert len(seen) > 40
+    assert scans(path, seen) == []
+    assert [line for _, line in plans(path, seen) if line.startswith("SCAN tokens")] == []
+
+
+def test_the_check_itself_finds_a_scan(path):
+    sql = "SELECT * FROM statistics WHERE uuid = 1"
+    assert scans(path, [sql]) == [(sql, "SCAN statistics")]
+
+
+def test_memory_database_needs_no_path():
+    connection = sqlite3.connect(":memory:", isolation_level=None)
+    assert migrate_sqlite(connection, ":memory:") == [1]
+    connection.close()

@@ -1,0 +1,403 @@
+"""The process tree, with stub roles."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import signal
+import socket
+import sys
+import urllib.error
+import urllib.request
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+HERE = Path(__file__).parent
+ROOT = HERE.parent.parent
+DEADLINE = 60.0
+
+
+class Tree:
+    """A supervisor process with stub roles, and what they report."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.ready_file = folder / "ready.json"
+        self.seen: list[dict[str, Any]] = []
+        self.process: asyncio.subprocess.Process | None = None
+        self._events = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self._events.setblocking(False)
+        self._events.bind(str(folder / "events"))
+        self._news = asyncio.Event()
+        asyncio.get_running_loop().add_reader(self._events, self.take_events)
+
+    async def start(
+        self, behaviour: dict[str, str] | None = None, **settings: dict[str, Any]
+    ) -> None:
+        told = {
+            "settings": {
+                "run": {"data": str(self.folder / "data"), "drain_seconds": 10.0},
+                "workers": {"count": 2, "ring_bytes": 65536},
+                **{
+                    name: {"host": "127.0.0.1", "port": 0}
+                    for name in ("devices", "api", "security", "files", "metrics")
+                },
+            },
+            "ready_file": str(self.ready_file),
+            "stub": str(HERE / "stub_role.py"),
+        }
+        for section, values in settings.items():
+            told["settings"].setdefault(section, {}).update(values)  # type: ignore[attr-defined]
+        self.process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            str(HERE / "run_stubs.py"),
+            json.dumps(told),
+            env={
+                **os.environ,
+                "PYTHONPATH": str(ROOT),
+                "STUB_EVENTS": str(self.folder / "events"),
+                "STUB_BEHAVIOUR": json.dumps(behaviour or {}),
+                "GW_ADMIN_PASSWORD": "not for everyone",
+                "GW_STORE__URL": "sqlite:///secret",
+            },
+            stderr=asyncio.subprocess.PIPE,
+        )
+
+    async def event(self, name: str, event: str, generation: int = 0) -> dict[str, Any]:
+        """Return the first event of that kind, once there is one."""
+
+        def wanted(message: dict[str, Any]) -> bool:
+            return (message["name"], message["event"]) == (name, event) and (
+                generation in (0, message["generation"])
+            )
+
+        async with asyncio.timeout(DEADLINE):
+            while True:
+                for message in self.seen:
+                    if wanted(message):
+                        return message
+                self._news.clear()
+                await self._news.wait()
+
+    def take_events(self) -> None:
+        """Take what has arrived."""
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                self.seen.append(json.loads(self._events.recv(4096)))
+                self._news.set()
+
+    async def ready(self, sound: Callable[[dict[str, Any]], bool] = bool) -> dict[str, Any]:
+        """Return the content of the ready file once it is there and as wanted."""
+        async with asyncio.timeout(DEADLINE):
+            while True:
+                with contextlib.suppress(FileNotFoundError):
+                    content = json.loads(self.ready_file.read_text())
+                    if sound(content):
+                        return dict(content)
+                await asyncio.sleep(0.01)
+
+    def signal(self, number: signal.Signals) -> None:
+        assert self.process is not None
+        self.process.send_signal(number)
+
+    async def end(self) -> tuple[int, str]:
+        """Wait for the supervisor: exit code and log."""
+        assert self.process is not None
+        async with asyncio.timeout(DEADLINE):
+            _, log = await self.process.communicate()
+        self.take_events()
+        assert self.process.returncode is not None
+        return self.process.returncode, log.decode()
+
+    def names(self, event: str) -> list[str]:
+        return [m["name"] for m in self.seen if m["event"] == event]
+
+    async def close(self) -> None:
+        if self.process is not None and self.process.returncode is None:
+            self.process.kill()
+        asyncio.get_running_loop().remove_reader(self._events)
+        self._events.close()
+        for message in self.seen:
+            # A stubborn stub outlives a killed supervisor.
+            if message["event"] == "started" and is_alive(message["pid"]):
+                os.kill(message["pid"], signal.SIGKILL)
+        if self.process is not None:
+            await self.process.communicate()
+
+
+@pytest.fixture
+async def tree(tmp_path: Path) -> AsyncIterator[Tree]:
+    made = Tree(tmp_path)
+    yield made
+    await made.close()
+
+
+def is_alive(pid: int) -> bool:
+    try:
+        state = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()[0]
+    except OSError:
+        return False
+    return state not in (b"Z", b"X")
+
+
+async def gone(pid: int) -> None:
+    """Wait until a process that is not our child is gone."""
+    try:
+        pidfd = os.pidfd_open(pid)
+    except ProcessLookupError:
+        return
+    loop = asyncio.get_running_loop()
+    ended = asyncio.Event()
+    loop.add_reader(pidfd, ended.set)
+    try:
+        await asyncio.wait_for(ended.wait(), DEADLINE)
+    finally:
+        loop.remove_reader(pidfd)
+        os.close(pidfd)
+
+
+def get(url: str) -> tuple[int, str]:
+    try:
+        with urllib.request.urlopen(url, timeout=10) as answer:
+            return answer.status, answer.read().decode()
+    except urllib.error.HTTPError as exc:
+        with exc:
+            return exc.code, exc.read().decode()
+
+
+async def test_starts_all_roles_and_says_where_they_are(tree: Tree) -> None:
+    await tree.start()
+    ready = await tree.ready()
+    assert set(ready) == {"devices", "api", "security", "files", "metrics", "pids"}
+    assert ready["devices"].startswith("127.0.0.1:")
+    for name in ("api", "security", "files"):
+        assert ready[name].startswith("https://127.0.0.1:")
+    started = {name: await tree.event(name, "started") for name in
+               ("coordinator", "worker-0", "worker-1", "api")}  # fmt: skip
+    assert ready["pids"] == {
+        "supervisor": tree.process.pid,  # type: ignore[union-attr]
+        "coordinator": started["coordinator"]["pid"],
+        "api": started["api"]["pid"],
+        "workers": [started["worker-0"]["pid"], started["worker-1"]["pid"]],
+    }
+    assert started["coordinator"]["rings"] == ["worker-0", "worker-1", "api"]
+    assert started["worker-1"]["rings"] == ["worker-1"]
+    assert started["api"]["rings"] == ["api"]
+    port = int(ready["devices"].rpartition(":")[2])
+    assert started["worker-0"]["sockets"] == {"devices": ["127.0.0.1", port]}
+    assert started["worker-1"]["sockets"] == {"devices": ["127.0.0.1", port]}
+    assert set(started["api"]["sockets"]) == {"api", "security", "files"}
+
+
+async def test_api_starts_once_the_coordinator_is_ready(tree: Tree) -> None:
+    await tree.start()
+    await tree.ready()
+    tree.take_events()
+    order = [(m["name"], m["event"]) for m in tree.seen]
+    assert order.index(("coordinator", "ready")) < order.index(("api", "started"))
+
+
+async def test_secrets_go_only_where_they_are_needed(tree: Tree) -> None:
+    await tree.start(store={"url": "postgresql://gw:secret@127.0.0.1/gw"})
+    await tree.ready()
+    tree.take_events()
+    started = {m["name"]: m for m in tree.seen if m["event"] == "started"}
+    assert {n for n, m in started.items() if m["password"]} == {"coordinator"}
+    assert not any(m["settings"] for m in started.values())
+    assert {n for n, m in started.items() if m["store"]} == {"coordinator", "api"}
+
+
+async def test_a_dead_worker_is_replaced_and_the_ready_file_rewritten(tree: Tree) -> None:
+    await tree.start()
+    before = await tree.ready()
+    os.kill(before["pids"]["workers"][1], signal.SIGKILL)
+    again = await tree.event("worker-1", "started", generation=2)
+    after = await tree.ready(lambda c: c["pids"] != before["pids"])
+    assert after["pids"]["workers"] == [before["pids"]["workers"][0], again["pid"]]
+    assert {k: v for k, v in after.items() if k != "pids"} == {
+        k: v for k, v in before.items() if k != "pids"
+    }
+    status, text = await asyncio.to_thread(get, before["metrics"] + "/metrics")
+    assert status == 200
+    assert 'gw_process_starts_total{process="worker-1"} 2.0' in text
+    assert 'gw_process_starts_total{process="worker-0"} 1.0' in text
+    assert 'gw_queue_depth_bytes{direction="up",queue="worker-1"} 0.0' in text
+
+
+async def test_connections_wait_while_the_only_worker_restarts(tree: Tree) -> None:
+    await tree.start({"worker-0": "crashes"}, workers={"count": 1}, run={"restart_seconds": 2.0})
+    # From the sixth death on the pause is above the one at which a slot is taken out.
+    await tree.event("worker-0", "started", generation=6)
+    address = next(m for m in tree.seen if m["name"] == "worker-0")["sockets"]["devices"]
+    for _ in range(20):
+        with socket.create_connection(address, timeout=10):
+            pass
+    again = await tree.event("worker-0", "started", generation=7)
+    assert again["sockets"]["devices"] == address
+
+
+async def test_a_worker_that_keeps_dying_stops_nobody_else(tree: Tree) -> None:
+    await tree.start({"worker-1": "crashes"}, run={"restart_seconds": 0.2})
+    await tree.event("worker-1", "started", generation=5)
+    tree.signal(signal.SIGTERM)
+    _, log = await tree.end()
+    assert "signal SIGKILL" in log
+    started = tree.names("started")
+    assert (started.count("worker-0"), started.count("coordinator")) == (1, 1)
+
+
+@pytest.mark.parametrize("role", ["coordinator", "worker-1", "api"])
+@pytest.mark.parametrize("behaviour", ["configuration_error", "dies_before_ready"])
+async def test_a_role_that_cannot_start_stops_all(tree: Tree, role: str, behaviour: str) -> None:
+    await tree.start({role: behaviour})
+    code, log = await tree.end()
+    assert code == 1
+    assert f"StartError: {role}" in log
+    assert ("settings" if behaviour == "configuration_error" else "exit code 3") in log
+    assert tree.names("started").count(role) == 1
+    assert not tree.ready_file.exists()
+    for message in tree.seen:
+        if message["event"] == "started":
+            assert not is_alive(message["pid"])
+
+
+async def test_a_role_that_does_not_get_ready_stops_all(tree: Tree) -> None:
+    await tree.start({"worker-1": "never_ready"}, run={"start_seconds": 2.0})
+    code, log = await tree.end()
+    assert code == 1
+    assert "worker-1 was not ready within 2 seconds" in log
+
+
+async def test_the_slot_of_a_worker_that_keeps_dying_is_taken_out(tree: Tree) -> None:
+    await tree.start({"worker-1": "crashes"}, run={"restart_seconds": 1.5})
+    again = await tree.event("worker-1", "started", generation=7)
+    first = await tree.event("worker-1", "started", generation=1)
+    assert again["sockets"] == first["sockets"]
+    tree.signal(signal.SIGTERM)
+    _, log = await tree.end()
+    assert log.count("slot taken out") in (1, 2)
+
+
+async def test_stops_workers_then_api_then_coordinator(tree: Tree) -> None:
+    await tree.start()
+    await tree.ready()
+    tree.signal(signal.SIGTERM)
+    code, log = await tree.end()
+    assert code == 0, log
+    order = [(m["name"], m["event"]) for m in tree.seen if m["event"] in ("SIGTERM", "ended")]
+    assert order[-4:] == [
+        ("api", "SIGTERM"), ("api", "ended"), ("coordinator", "SIGTERM"), ("coordinator", "ended"),
+    ]  # fmt: skip
+    assert {name for name, _ in order[:4]} == {"worker-0", "worker-1"}
+    assert not tree.ready_file.exists()
+
+
+async def test_draining_is_shown_and_new_connections_are_refused(tree: Tree) -> None:
+    await tree.start({"worker-0": "stubborn"})
+    ready = await tree.ready()
+    assert await asyncio.to_thread(get, ready["metrics"] + "/") == (200, "<html>up</html>\n")
+    assert (await asyncio.to_thread(get, ready["metrics"] + "/other"))[0] == 404
+    tree.signal(signal.SIGTERM)
+    await tree.event("worker-0", "SIGTERM")
+    assert (await asyncio.to_thread(get, ready["metrics"] + "/"))[0] == 503
+    tree.signal(signal.SIGTERM)
+    code, _ = await tree.end()
+    assert code == 1
+
+
+async def test_a_process_that_does_not_end_in_time_is_killed(tree: Tree) -> None:
+    await tree.start({"worker-0": "stubborn"}, run={"drain_seconds": 0.3})
+    ready = await tree.ready()
+    tree.signal(signal.SIGINT)
+    code, log = await tree.end()
+    assert code == 1
+    assert "did not end in time" in log
+    assert tree.names("ended") == ["worker-1", "api", "coordinator"]
+    assert not is_alive(ready["pids"]["workers"][0])
+
+
+async def test_a_coordinator_that_dies_while_workers_drain_is_started_again(tree: Tree) -> None:
+    await tree.start({"worker-0": "stubborn"})
+    ready = await tree.ready()
+    tree.signal(signal.SIGTERM)
+    await tree.event("worker-0", "SIGTERM")
+    os.kill(ready["pids"]["coordinator"], signal.SIGKILL)
+    await tree.event("coordinator", "ready", generation=2)
+    os.kill(ready["pids"]["workers"][0], signal.SIGKILL)
+    _, log = await tree.end()
+    assert tree.names("ended")[-1] == "coordinator", log
+
+
+async def test_reload_is_forwarded_to_workers_and_api(tree: Tree) -> None:
+    await tree.start()
+    await tree.ready()
+    tree.signal(signal.SIGHUP)
+    for name in ("worker-0", "worker-1", "api"):
+        await tree.event(name, "SIGHUP")
+    tree.signal(signal.SIGTERM)
+    code, _ = await tree.end()
+    assert code == 0
+    assert "coordinator" not in tree.names("SIGHUP")
+
+
+async def test_nobody_is_left_when_the_supervisor_is_killed(tree: Tree) -> None:
+    await tree.start()
+    pids = (await tree.ready())["pids"]
+    tree.signal(signal.SIGKILL)
+    for pid in (pids["coordinator"], pids["api"], *pids["workers"]):
+        await gone(pid)
+
+
+async def test_a_successor_waits_for_the_orphans_of_a_killed_supervisor(tree: Tree) -> None:
+    await tree.start()
+    first = await tree.ready()
+    tree.signal(signal.SIGKILL)
+    await tree.end()
+    tree.ready_file.unlink()
+    await tree.start()
+    second = await tree.ready()
+    assert not is_alive(first["pids"]["coordinator"])
+    assert second["pids"]["supervisor"] != first["pids"]["supervisor"]
+
+
+async def test_a_data_directory_serves_one_gateway(tree: Tree, tmp_path: Path) -> None:
+    await tree.start()
+    await tree.ready()
+    (tmp_path / "other").mkdir()
+    other = Tree(tmp_path / "other")
+    try:
+        await other.start(run={"data": str(tmp_path / "data")})
+        code, log = await other.end()
+    finally:
+        await other.close()
+    assert code == 1
+    assert f"in use by another gw (pid {tree.process.pid})" in log  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("section", ["devices", "api", "metrics"])
+async def test_a_port_in_use_is_named(tree: Tree, section: str) -> None:
+    with socket.socket() as taken:
+        taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        await tree.start(**{section: {"port": port}})
+        code, log = await tree.end()
+    assert code == 1
+    assert f"{section}: cannot listen on 127.0.0.1 port {port}: it is in use" in log
+    assert f"--set {section}.port=N" in log
+    assert tree.seen == []
+
+
+async def test_a_ready_file_that_cannot_be_written_is_told_at_once(tree: Tree) -> None:
+    tree.ready_file = tree.folder / "missing" / "ready.json"
+    await tree.start()
+    code, log = await tree.end()
+    assert code == 1
+    assert "--ready-file" in log
+    assert tree.seen == []
