@@ -26,7 +26,8 @@ def _directory_option(command: _Command) -> _Command:
 
 
 @contextlib.contextmanager
-def _plain_errors() -> Iterator[None]:
+def plain_errors() -> Iterator[None]:
+    """Show a fault of the PKI as one line instead of a traceback."""
     from gw.security.pki import PkiError
 
     try:
@@ -49,7 +50,7 @@ def init(directory: Path, hosts: tuple[str, ...]) -> None:
     """Make root, issuing CA, server certificate and empty CRL; repeatable."""
     from gw.security.pki import init as make
 
-    with _plain_errors():
+    with plain_errors():
         report = make(directory, hosts)
     if not report.changed:
         click.echo(f"Nothing to do: the PKI in {directory} is complete.")
@@ -78,7 +79,7 @@ def device(
 
     if (count is None) != (prefix is None):
         raise click.UsageError("--count and --prefix go together")
-    with _plain_errors():
+    with plain_errors():
         wanted = [*serials]
         if count is not None and prefix is not None:
             wanted += numbered_serials(prefix, count)
@@ -102,7 +103,7 @@ def revoke(directory: Path, serial: str) -> None:
     """Put the certificates of a device on the CRL, D/crl.pem; repeatable."""
     from gw.security.pki import revoke as take_back
 
-    with _plain_errors():
+    with plain_errors():
         report = take_back(directory, serial)
     if report.added:
         click.echo(f"Revoked {report.added} certificate(s) of {report.serial}.")

@@ -236,9 +236,7 @@ class Keeper:
         shadow.probe = command = states.new_uuid()
         order = records.SendRpc(RECORD_VERSION, command, "ping", 60_000, False)
         params = b'{"serial":"%s"}' % shadow.serial.encode()
-        self._work.then(
-            lambda: self._links.send_rpc(session.id, shadow.serial, order, params)
-        )
+        self._work.then(lambda: self._links.send_rpc(session.id, shadow.serial, order, params))
 
     # -- answers
 
@@ -356,9 +354,9 @@ class Keeper:
     def probed(self, shadow: Shadow, session: DeviceSession, message: bytes) -> None:
         """A device answered our `ping`: its result names the active configuration."""
         shadow.probe = ""
-        result = rules.read_result(message)
-        if result is not None and result.uuid > 0:
-            self.report(shadow, session, Report(result.uuid, result.hash, Source.RESULT))
+        uuid, content = rules.read_active(message)
+        if uuid:
+            self.report(shadow, session, Report(uuid, content, Source.RESULT))
 
     def unsent(self, shadow: Shadow, command: str, reason: str) -> None:
         """A `configure` or probe did not reach the device; its next report decides anew."""

@@ -77,7 +77,7 @@ class Messages:
             case "log":
                 line = _decode(messages.LogParams, body)
                 data = b"{}"
-                if line.data is not None and bytes(line.data)[:1] in (b"{", b"["):
+                if line.data is not msgspec.UNSET and bytes(line.data)[:1] in (b"{", b"["):
                     data = bytes(line.data)
                 self._log(shadow, shadow.row.applied_uuid, line.severity, LOG, now, line.log, data)
             case "crashlog":

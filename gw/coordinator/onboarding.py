@@ -122,7 +122,7 @@ def update(shadow: Shadow, params: ConnectParams, session: DeviceSession, work: 
     if not row.last_recorded_contact:
         values["last_recorded_contact"] = now
     shadow.set(work, **values)
-    if found.restrictions is not None:
+    if found.restrictions is not msgspec.UNSET:
         shadow.set(
             work, restricted_device=True, restriction_details=bytes(found.restrictions).decode()
         )

@@ -254,15 +254,15 @@ def settle(result: Result, sent_uuid: int) -> Verdict:
 
 class _Status(msgspec.Struct):
     error: int | float | bool | str | None = None
-    text: msgspec.Raw | None = None
-    rejected: msgspec.Raw | None = None
+    text: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
+    rejected: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
 
 
 class _ResultBody(msgspec.Struct):
     status: _Status
     uuid: int | float | str | None = None
     config_hash: str | None = None
-    rejected: msgspec.Raw | None = None
+    rejected: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
 
 
 class _Error(msgspec.Struct):
@@ -301,15 +301,32 @@ def read_result(message: bytes) -> Result | None:
     error_code = _integer(status.error)
     if error_code is None:
         return None
-    rejected = status.rejected if status.rejected is not None else body.rejected
+    rejected = status.rejected if status.rejected is not msgspec.UNSET else body.rejected
     uuid = _integer(body.uuid)
     return Result(
         -1 if uuid is None else uuid,
         body.config_hash or "",
         error_code,
         _text(status.text),
-        [] if rejected is None else read_rejections(rejected),
+        [] if rejected is msgspec.UNSET else read_rejections(rejected),
     )
+
+
+class _ActiveBody(msgspec.Struct):
+    uuid: int | float | str | None = None
+    config_hash: str | None = None
+
+
+def read_active(message: bytes) -> tuple[int, str]:
+    """Return the active uuid and hash that any result names; (0, "") if it names none."""
+    answer = _decode_answer(message)
+    try:
+        body = msgspec.json.decode(
+            answer.result if answer.result is not msgspec.UNSET else b"{}", type=_ActiveBody
+        )
+    except msgspec.ValidationError:
+        return 0, ""
+    return max(0, _integer(body.uuid) or 0), body.config_hash or ""
 
 
 def _integer(value: float | str | None) -> int | None:
@@ -318,9 +335,9 @@ def _integer(value: float | str | None) -> int | None:
     return int(value) if -(2**63) <= value < 2**63 else None
 
 
-def _text(raw: msgspec.Raw | None) -> str:
+def _text(raw: msgspec.Raw | msgspec.UnsetType) -> str:
     """Return a status text; some agents send an array."""
-    if raw is None:
+    if raw is msgspec.UNSET:
         return ""
     value = msgspec.json.decode(raw)
     if isinstance(value, str):

@@ -58,7 +58,7 @@ class LogParams(Params):
 
     log: str
     severity: Severity
-    data: msgspec.Raw | None = None
+    data: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
 
 
 class CrashLogParams(Params):
@@ -198,7 +198,7 @@ class Capabilities(msgspec.Struct):
     model: str = ""
     platform: str = ""
     compress_cmd: bool = False
-    restrictions: msgspec.Raw | None = None
+    restrictions: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
     developer: bool | None = None
     label_macaddr: str = ""
 

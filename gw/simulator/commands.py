@@ -37,6 +37,7 @@ def react(
     platform: messages.Platform,
     serial: str,
     uuid: Any,
+    *,
     request_id: Any,
     method: str,
     params: dict[str, Any],

@@ -80,6 +80,7 @@ def configure(
     memory: Memory,
     request_id: Any,
     params: bytes | msgspec.Raw,
+    *,
     faults: Faults,
 ) -> Outcome:
     """Return what the agent of `platform` does with a configure request."""
@@ -87,6 +88,9 @@ def configure(
         decoded = _decode_params(params)
     except msgspec.MsgspecError:
         decoded = ConfigureParams()
+    if isinstance(decoded.config, msgspec.Raw):
+        # A copy, for it would keep the whole frame alive otherwise.
+        decoded.config = decoded.config.copy()
     if platform == "switch":
         return _switch(serial, memory, switch_id(request_id), decoded, faults)
     return _access_point(serial, memory, ap_id(request_id), decoded, faults)

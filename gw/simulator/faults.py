@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, Final, Literal
 
 import msgspec
@@ -132,7 +132,9 @@ def _candidates(config: Any, at: str) -> Iterator[tuple[str, Any]]:
     pending: list[tuple[str, Any]] = [("", config)]
     while pending:
         pointer, value = pending.pop()
-        members = value.items() if isinstance(value, dict) else enumerate(value)
+        members: Iterable[tuple[Any, Any]]
+        members: Iterator[tuple[Any, Any]]
+        members = iter(value.items()) if isinstance(value, dict) else enumerate(value)
         for name, member in members:
             place = f"{pointer}/{str(name).replace('~', '~0').replace('/', '~1')}"
             if name == at:

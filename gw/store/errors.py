@@ -18,14 +18,12 @@ class StoreError(Exception):
 class BatchError(StoreError):
     """A write of the batch can never be done: a constraint, a wrong type, a number too large.
 
-    `first` to `last` (inclusive) are the indices in `Batch.ops` of the writes among which the
-    faulty one is; the rest of the batch may be committed without them.
+    `index` is its place in `Batch.ops`; the batch may be committed without it.
     """
 
-    def __init__(self, message: str, *, first: int, last: int) -> None:
+    def __init__(self, message: str, *, index: int) -> None:
         super().__init__(message)
-        self.first = first
-        self.last = last
+        self.index = index
 
 
 class MigrationError(StoreError):

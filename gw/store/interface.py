@@ -230,7 +230,11 @@ class Reader(Protocol):
         order_by: list[tuple[str, bool]] | None = None,
         unprovisioned: bool = False,
     ) -> list[rows.DeviceRow]:
-        """A page of devices; `order_by` is a list of (column of DeviceRow, descending)."""
+        """A page of devices; `order_by` is a list of (column of DeviceRow, descending).
+
+        Without it, by serial number. `select` replaces `offset` and `limit`. There is no order by
+        the configurations: StoreError.
+        """
 
     async def count_devices(self, platform: str = "") -> int:
         """Number of devices."""
@@ -251,7 +255,10 @@ class Reader(Protocol):
         limit: int = 100,
         newest: bool = False,
     ) -> list[rows.StatisticsRow]:
-        """State reports, by `recorded` (ties: in order of arrival)."""
+        """State reports, by `recorded` (ties: in order of arrival).
+
+        `newest` turns the order round; bounds and `offset` apply nevertheless.
+        """
 
     async def count_statistics(self, serial: str, *, start: int = 0, end: int = 0) -> int:
         """Number of state reports."""
@@ -344,5 +351,6 @@ class Store(Reader, Protocol):
         """Write a batch in one transaction; on return it is durable.
 
         Raises PositionConflictError, and writes nothing, if a position is not `before`
-        (a ring without a row, or of another incarnation, counts as being at `before`).
+        (a ring without a row, or of another incarnation, counts as being at `before`). Raises
+        BatchError, and writes nothing, if an operation can never be done; StoreError otherwise.
         """

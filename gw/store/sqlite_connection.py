@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+import time
 import urllib.parse
 from pathlib import Path
 from typing import Final, Literal
@@ -17,6 +18,7 @@ CHECKPOINT_PAGES: Final = 4000
 """WAL pages (4 KiB) after which a commit moves them to the database; 16 MiB."""
 WAL_BYTES: Final = 67_108_864
 """A WAL file above this is cut back as soon as no reader needs it."""
+_AGAIN_SECONDS: Final = 0.01
 
 _OUTSIDE: Final = {
     sqlite3.SQLITE_BUSY,
@@ -82,7 +84,7 @@ def open_for_writing(path: Path, synchronous: Synchronous) -> sqlite3.Connection
         path, timeout=BUSY_SECONDS, isolation_level=None, cached_statements=512
     )
     try:
-        connection.execute("PRAGMA journal_mode = WAL")
+        _use_wal(connection)
         connection.execute(f"PRAGMA synchronous = {synchronous}")
         connection.execute("PRAGMA foreign_keys = ON")
         connection.execute("PRAGMA temp_store = MEMORY")
@@ -95,6 +97,24 @@ def open_for_writing(path: Path, synchronous: Synchronous) -> sqlite3.Connection
         connection.close()
         raise
     return connection
+
+
+def _use_wal(connection: sqlite3.Connection) -> None:
+    """Switch a new file to WAL, which it remembers.
+
+    SQLite does not wait for the lock that this takes, so two processes that start on one new
+    file at the same time have to try again by themselves.
+    """
+    deadline = time.monotonic() + BUSY_SECONDS
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode = WAL").fetchall()
+        except sqlite3.OperationalError as error:
+            if primary_code(error) != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
+                raise
+            time.sleep(_AGAIN_SECONDS)
+        else:
+            return
 
 
 def open_for_reading(path: Path) -> sqlite3.Connection:

@@ -24,8 +24,20 @@ from gw.store.sqlite_tables import (
     between,
 )
 
-Run = Sequence[Any]
-"""Writes of one type that follow each other in a batch."""
+
+class Run(list[Any]):
+    """Writes of one type that follow each other in a batch.
+
+    `at` is the one that was last iterated over. So long as parameters are made lazily, from an
+    iterator that `executemany` draws on, it is the one being written.
+    """
+
+    at = 0
+
+    def __iter__(self) -> Iterator[Any]:
+        for self.at, op in enumerate(super().__iter__()):
+            yield op
+
 
 TELEMETRY: Final = ("statistics", "healthchecks", "device_logs", "device_events")
 
@@ -36,17 +48,17 @@ def write_batch(connection: sqlite3.Connection, batch: interface.Batch) -> None:
     try:
         for position in batch.positions:
             _advance(connection, position)
-        at = 0
+        begin = 0
         for run in _runs(batch.ops):
             try:
                 _WRITERS[type(run[0])](connection, run)
             except Exception as error:
                 if not is_fault_of_data(error):
                     raise
-                last = at + len(run) - 1
-                message = f"{type(run[0]).__name__}, operation {at} to {last}: {error}"
-                raise BatchError(message, first=at, last=last) from error
-            at += len(run)
+                index = begin + run.at
+                message = f"operation {index}, {type(run[0]).__name__}: {error}"
+                raise BatchError(message, index=index) from error
+            begin += len(run)
         connection.execute("COMMIT")
     except BaseException:
         # SQLite rolls back by itself on some errors, a full disk among them.
@@ -57,7 +69,7 @@ def write_batch(connection: sqlite3.Connection, batch: interface.Batch) -> None:
 
 def _runs(ops: Sequence[interface.Op]) -> Iterator[Run]:
     for _, run in groupby(ops, _likeness):
-        yield list(run)
+        yield Run(run)
 
 
 def _likeness(op: interface.Op) -> object:
@@ -99,7 +111,7 @@ def _many(sql: str, *fields: str) -> Callable[[sqlite3.Connection, Run], None]:
 def _put(*tables: Table[Any]) -> Callable[[sqlite3.Connection, Run], None]:
     def write(connection: sqlite3.Connection, run: Run) -> None:
         for table in tables:
-            connection.executemany(table.put, [table.cells(op.row) for op in run])
+            connection.executemany(table.put, (table.cells(op.row) for op in run))
 
     return write
 
@@ -109,7 +121,7 @@ def _patch(connection: sqlite3.Connection, run: Run, table: Table[Any], key: str
     if names:
         connection.executemany(
             table.patch(names),
-            [(*(op.values[name] for name in names), getattr(op, key)) for op in run],
+            ((*(op.values[name] for name in names), getattr(op, key)) for op in run),
         )
 
 
@@ -124,7 +136,8 @@ def _adopt_pending(connection: sqlite3.Connection, run: Run) -> None:
         adopted = connection.execute(
             "UPDATE devices SET config_uuid = pending_uuid, config_hash = pending_hash, "
             "pending_uuid = 0, pending_hash = '', pending_command = '', "
-            "last_configuration_change = ? WHERE serial_number = ? AND pending_uuid = ?",
+            "last_configuration_change = ? WHERE serial_number = ? AND pending_uuid = ? "
+            "AND pending_uuid <> 0",
             (op.now, op.serial, op.uuid),
         )
         if adopted.rowcount:
@@ -152,7 +165,7 @@ def _delete_device(connection: sqlite3.Connection, run: Run) -> None:
     for table in ("devices", "capabilities", "commands", *TELEMETRY):
         connection.executemany(
             f"DELETE FROM {table} WHERE serial_number = ?",  # noqa: S608
-            [(op.serial,) for op in run],
+            ((op.serial,) for op in run),
         )
 
 
@@ -190,9 +203,8 @@ def _delete_records(connection: sqlite3.Connection, run: Run) -> None:
 
 
 def _delete_user(connection: sqlite3.Connection, run: Run) -> None:
-    users = [(op.id,) for op in run]
-    connection.executemany("DELETE FROM tokens WHERE user_id = ?", users)
-    connection.executemany("DELETE FROM users WHERE id = ?", users)
+    connection.executemany("DELETE FROM tokens WHERE user_id = ?", ((op.id,) for op in run))
+    connection.executemany("DELETE FROM users WHERE id = ?", ((op.id,) for op in run))
 
 
 def _delete_tokens(connection: sqlite3.Connection, run: Run) -> None:

@@ -35,6 +35,7 @@ _CONTINUATION: Final = WSMsgType.CONTINUATION
 _DATA: Final = (_TEXT, _CONTINUATION)
 _BINARY: Final = WSMsgType.BINARY
 _CLOSE: Final = WSMsgType.CLOSE
+_PING: Final = WSMsgType.PING
 
 _RECEIVED: Final = {
     method: metrics.index("gw_device_messages_received_total", method)
@@ -135,6 +136,8 @@ class Session(WSListener):
                 payload = whole
             if payload:
                 self._message(payload, now)
+        elif kind == _PING:
+            transport.send_pong(frame.get_payload_as_bytes())
         elif kind == _CLOSE:
             self.ended = True
             self.reason = self.reason or "peer"
@@ -342,7 +345,7 @@ class Session(WSListener):
                 self.rx_bytes,
                 self.tx_bytes,
                 self.messages,
-            )  # fmt: skip
+            )
         )
         self.context.uplink.publish(
             Kind.MESSAGE, self.id, self.serial_number, now, head, body, self

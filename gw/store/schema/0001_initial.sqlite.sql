@@ -50,7 +50,8 @@ CREATE TABLE devices (
     hold                        TEXT NOT NULL
 ) STRICT;
 CREATE INDEX devices_by_platform ON devices (device_type, serial_number);
-CREATE INDEX devices_unprovisioned ON devices (serial_number) WHERE entity = '' AND venue = '';
+CREATE INDEX devices_unprovisioned ON devices (serial_number, entity, venue)
+    WHERE entity = '' AND venue = '';
 
 -- Apart from `devices`, whose rows change at every connect: an UPDATE writes the whole row again,
 -- and a configuration has tens of kilobytes.

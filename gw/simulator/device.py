@@ -1,0 +1,635 @@
+"""A simulated device: the agent's protocol over a client connection, and its small memory.
+
+Tests drive it directly; a fleet drives many. All of it lives in one event loop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import random
+import time
+from collections import deque
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+import orjson
+from picows import WSMsgType
+
+from gw.core.ids import MAX_CONFIG_UUID, normalize_serial
+from gw.simulator import messages
+from gw.simulator.backoff import Backoff
+from gw.simulator.commands import Reaction, react
+from gw.simulator.configure import Memory, Outcome, config_hash, configure
+from gw.simulator.connection import Closed, Link, open_link
+from gw.simulator.faults import GARBAGE, Drift, Faults, Garbage, garbage
+from gw.simulator.tls import client_context
+
+RECEIVE_LIMIT: Final[dict[messages.Platform, int]] = {"ap": 32_768, "switch": 4_194_304}
+"""Longest message that the agent's buffer holds, bytes; a longer one is lost."""
+_IDLE_PING: Final[dict[messages.Platform, float]] = {"ap": 60.0, "switch": 300.0}
+_CLOSE_WAIT: Final = 5.0
+
+
+class _Incoming(msgspec.Struct):
+    method: Any = msgspec.UNSET
+    id: Any = msgspec.UNSET
+    params: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
+    result: Any = msgspec.UNSET
+    error: Any = msgspec.UNSET
+    radius: Any = msgspec.UNSET
+
+
+_decode = msgspec.json.Decoder(_Incoming).decode
+
+
+class Message:
+    """What the gateway sent: `method` ("" if none), `id`, `raw` text, and `outcome` of configure."""
+
+    __slots__ = ("_params", "at", "id", "method", "outcome", "raw")
+
+    def __init__(self, method: str, request_id: Any, raw: bytes) -> None:
+        self.method = method
+        self.id = None if request_id is msgspec.UNSET else request_id
+        self.raw = raw
+        self.at = time.monotonic()
+        self.outcome: Outcome | None = None
+        self._params: dict[str, Any] | None = None
+
+    @property
+    def params(self) -> dict[str, Any]:
+        """The parameters as they came, also when they are compressed."""
+        if self._params is None:
+            found = orjson.loads(self.raw).get("params")
+            self._params = found if isinstance(found, dict) else {}
+        return self._params
+
+    @property
+    def config(self) -> Any:
+        """The configuration of a configure, expanded; None if there is none."""
+        params = None if self.outcome is None else self.outcome.params
+        if params is None or not isinstance(params.config, msgspec.Raw):
+            return None
+        return orjson.loads(bytes(params.config))
+
+    def __repr__(self) -> str:
+        return f"<Message {self.method or '-'} id={self.id} {len(self.raw)} bytes>"
+
+
+class Counters(msgspec.Struct):
+    """What a device did and met since it was made."""
+
+    connects: int = 0
+    failures: int = 0
+    states: int = 0
+    healthchecks: int = 0
+    sent: int = 0
+    received: int = 0
+    configures: int = 0
+    compressed_configures: int = 0
+    applied: int = 0
+    rejections: int = 0
+    substitutions: int = 0
+    unanswered: int = 0
+    commands: int = 0
+    drifts: int = 0
+    reboots: int = 0
+    drops: int = 0
+    fragments: int = 0
+    """Frames that were a part of a message: agents lose them."""
+    oversized: int = 0
+    """Messages above the agent's buffer."""
+    unparsable: int = 0
+    hash_mismatches: int = 0
+    """Configures whose `config_hash` is not the hash of their configuration."""
+
+
+class SimulatedDevice:
+    """One device. `pki` None connects without TLS, which only tests do.
+
+    `report_hash` adds `config_hash` to connect, state and configure results; `compress_cmd` is
+    the capability; `compress` the device's own compression of states. `action_delay` stands for
+    the 10 s after which an access point acts. The last `keep` messages are kept in `received`.
+    """
+
+    def __init__(
+        self,
+        serial: str,
+        pki: str | Path | None,
+        host: str,
+        port: int,
+        *,
+        platform: messages.Platform = "ap",
+        firmware: str | None = None,
+        model: str | None = None,
+        uuid: int | None = None,
+        capabilities: dict[str, Any] | None = None,
+        password: str | None = None,
+        state_dir: str | Path | None = None,
+        report_hash: bool = True,
+        compress: bool = True,
+        compress_cmd: bool = True,
+        faults: Faults | None = None,
+        path: str = "/",
+        preamble: bytes = b"",
+        action_delay: float = 0.05,
+        idle_ping: float | None = None,
+        backoff_scale: float = 1.0,
+        keep: int = 1000,
+        seed: int = 0,
+    ) -> None:
+        self.serial = normalize_serial(serial, separators=True)
+        self.platform = platform
+        is_switch = platform == "switch"
+        self.firmware = firmware or ("TIP-OLS-v4.2.0" if is_switch else "OpenWrt 23.05 / TIP-v4.2")
+        self.model = model or ("edgecore_ecs4125-10p" if is_switch else "edgecore_eap102")
+        self.faults = faults or Faults()
+        self.report_hash = report_hash
+        self.compress = compress and not is_switch
+        self.password = password
+        self.action_delay = action_delay
+        self.backoff = Backoff(platform, backoff_scale)
+        self.counters = Counters()
+        self.received: list[Message] = []
+        self.last_error: str = ""
+        self.observer: Observer = Observer()
+        self._pki, self._host, self._port, self._path = pki, host, port, path
+        self._preamble = preamble
+        self._idle_ping = _IDLE_PING[platform] if idle_ping is None else idle_ping
+        self._keep = keep
+        self._capabilities = capabilities
+        self._compress_cmd = compress_cmd
+        self._chance = random.Random(f"{seed}/{self.serial}")  # noqa: S311 - a simulation
+        self._phase = self._chance.randrange(1 << 16)
+        self._template: messages.StateTemplate | None = None
+        self._link: Link | None = None
+        self._closed: asyncio.Future[Closed] | None = None
+        self._timers: set[asyncio.TimerHandle] = set()
+        self._unread: dict[str, deque[Message]] = {}
+        self._waiters: dict[str, deque[asyncio.Future[Message]]] = {}
+        self._connected = asyncio.Event()
+        self._boot_reason: str | None = "boot"
+        self._asked: Any = 0
+        self._state_file = None if state_dir is None else Path(state_dir) / f"{self.serial}.json"
+        self.memory = self._load(uuid)
+        self.config_hash = config_hash(self.memory.config)
+
+    # -- facts ---------------------------------------------------------------------------------
+
+    @property
+    def connected(self) -> bool:
+        """Whether there is a connection."""
+        return self._connected.is_set()
+
+    @property
+    def uuid(self) -> Any:
+        """The uuid of the active configuration."""
+        return self.memory.uuid
+
+    @property
+    def config(self) -> Any:
+        """The active configuration."""
+        return orjson.loads(bytes(self.memory.config))
+
+    @property
+    def sequence(self) -> int:
+        """Number of the last state sent."""
+        return self.memory.sequence
+
+    @property
+    def closed(self) -> asyncio.Future[Closed]:
+        """The end of the present or last connection, with its close code and reason."""
+        if self._closed is None:
+            raise RuntimeError("the device was never connected")
+        return self._closed
+
+    # -- connection ----------------------------------------------------------------------------
+
+    async def connect(
+        self, *, reason: str | None = None, announce: bool = True, deadline: float = 10.0
+    ) -> None:
+        """Connect and send `connect` (unless not `announce`)."""
+        if self._connected.is_set():
+            raise RuntimeError(f"{self.serial} is connected")
+        try:
+            context = None if self._pki is None else client_context(self._pki, self.serial)
+            link = await open_link(
+                self,
+                self._host,
+                self._port,
+                context=context,
+                path=self._path,
+                deadline=deadline,
+                idle_ping=self._idle_ping,
+                preamble=self._preamble,
+            )
+        except Exception as exc:
+            self.counters.failures += 1
+            self.last_error = f"{type(exc).__name__}: {exc}"[:200]
+            raise
+        self._link, self._closed = link, link.closed
+        if link.closed.done():
+            raise ConnectionResetError(f"closed at once: {link.closed.result()}")
+        self.counters.connects += 1
+        self.backoff.connected()
+        self._connected.set()
+        if announce:
+            self.announce(reason)
+        self.observer.connected(self)
+
+    def announce(self, reason: str | None = None) -> None:
+        """Send `connect`, and what the agent sends right behind it."""
+        boot, self._boot_reason = self._boot_reason, None
+        self.send("connect", self.connect_params(reason or boot or "socket"))
+        if boot == "reboot" and self.platform == "switch":
+            self.send_event("device.reboot", {"cause": "requested"})
+
+    def connect_params(self, reason: str) -> dict[str, Any]:
+        """Return the parameters of `connect`."""
+        params: dict[str, Any] = {
+            "serial": self.serial,
+            "firmware": self.firmware,
+            "uuid": self.memory.uuid,
+        }
+        if self.platform == "ap":
+            params["reason"] = reason
+        if self.password is not None:
+            params["password"] = self.password
+        found = self._capabilities
+        if found is None:
+            found = messages.capabilities(self.serial, self.platform, self.firmware, self.model)
+            if not self._compress_cmd:
+                found.pop("compress_cmd", None)
+        params["capabilities"] = found
+        if self.report_hash and self.config_hash is not None:
+            params["config_hash"] = self.config_hash
+        return params
+
+    async def disconnect(self, code: int = 1000) -> Closed | None:
+        """Close with the closing handshake, and cut after 5 s without the peer's answer."""
+        link = self._link
+        if link is None:
+            return None
+        link.close(code)
+        try:
+            async with asyncio.timeout(_CLOSE_WAIT):
+                return await asyncio.shield(link.closed)
+        except TimeoutError:
+            link.cut()
+            return await asyncio.shield(link.closed)
+
+    async def drop(self) -> None:
+        """Cut the connection without a close frame."""
+        if self._link is not None:
+            self._link.cut()
+            await asyncio.shield(self._link.closed)
+
+    async def wait_connected(self, deadline: float = 10.0) -> None:
+        """Wait until there is a connection."""
+        async with asyncio.timeout(deadline):
+            await self._connected.wait()
+
+    async def stay_connected(self) -> None:
+        """Connect, and again after each loss as the agent does, until cancelled."""
+        try:
+            while True:
+                # Whatever went wrong, an agent tries again; last_error and counters tell.
+                with contextlib.suppress(Exception):
+                    reason = "recovery" if self.backoff.restarted() else None
+                    await self.connect(reason=reason)
+                    await asyncio.shield(self.closed)
+                await asyncio.sleep(self.backoff.wait())
+        finally:
+            self.stop()
+
+    def stop(self) -> None:
+        """Cut the connection, forget what is to be done later, save the memory."""
+        for timer in self._timers:
+            timer.cancel()
+        self._timers.clear()
+        if self._link is not None:
+            self._link.cut()
+        self._save()
+
+    # -- sending -------------------------------------------------------------------------------
+
+    def send(self, method: str, params: dict[str, Any] | None = None) -> None:
+        """Send a notification; `serial` is added if it is not in `params`."""
+        body = {"serial": self.serial, **(params or {})}
+        self.send_text(messages.encode(messages.notification(method, body)))
+
+    def send_text(self, text: bytes) -> None:
+        """Send one text frame as it is."""
+        self.send_frame(WSMsgType.TEXT, text)
+
+    def send_frame(self, kind: WSMsgType, payload: bytes, *, fin: bool = True) -> None:
+        """Send any frame; raises ConnectionError when there is no connection."""
+        if self._link is None:
+            raise ConnectionError("the device is not connected")
+        self._link.send(kind, payload, fin=fin)
+        self.counters.sent += 1
+
+    def send_state(self, request_uuid: str | None = None) -> int:
+        """Send the next numbered state and return its number; then faults that are due happen."""
+        if self._template is None:
+            self._template = messages.StateTemplate(self.serial, self.platform, self._chance)
+        sequence = self.memory.sequence + 1
+        # A switch reports the uuid last asked for, and 0 from its start to the next configure.
+        uuid = self._asked if self.platform == "switch" else self.memory.uuid
+        reported = self.config_hash if self.report_hash else None
+        params = self._template.params(sequence, uuid, reported, request_uuid)
+        self.send_text(messages.state_message(params, compress=self.compress))
+        self.memory.sequence = sequence
+        self.counters.states += 1
+        self._misbehave()
+        return sequence
+
+    def send_healthcheck(self, sanity: int = 100, request_uuid: str | None = None) -> None:
+        """Send a healthcheck."""
+        self.send(
+            "healthcheck",
+            messages.healthcheck(self.serial, self.memory.uuid, sanity, request_uuid),
+        )
+        self.counters.healthchecks += 1
+
+    def send_log(self, text: str, severity: int = 6) -> None:
+        """Send a line of log."""
+        self.send("log", messages.log(self.serial, text, severity))
+
+    def send_event(self, kind: str, payload: dict[str, Any], at: int | None = None) -> None:
+        """Send one event."""
+        self.send("event", messages.event(self.serial, kind, payload, at))
+
+    def send_garbage(self, kind: Garbage) -> None:
+        """Send what no gateway can make sense of."""
+        frame = WSMsgType.BINARY if kind == "binary" else WSMsgType.TEXT
+        self.send_frame(frame, garbage(kind, self.serial))
+
+    async def drain(self) -> None:
+        """Wait until the transport takes more."""
+        if self._link is not None:
+            await self._link.writable.wait()
+
+    async def confirm(self, deadline: float = 10.0) -> None:
+        """Wait until the gateway has read all that was sent (PING and its PONG)."""
+        if self._link is None:
+            raise ConnectionError("the device is not connected")
+        await self._link.ping(deadline)
+
+    # -- receiving -----------------------------------------------------------------------------
+
+    async def wait_for(self, method: str, deadline: float = 10.0) -> Message:
+        """Return the next message of `method` that no earlier wait returned; "" has no method."""
+        unread = self._unread.get(method)
+        if unread:
+            return unread.popleft()
+        waiter = asyncio.get_running_loop().create_future()
+        self._waiters.setdefault(method, deque()).append(waiter)
+        try:
+            async with asyncio.timeout(deadline):
+                message: Message = await waiter
+                return message
+        except TimeoutError:
+            raise TimeoutError(
+                f"{self.serial}: no {method} within {deadline} s; received {self.received[-5:]}"
+            ) from None
+
+    async def wait_for_configure(self, deadline: float = 10.0) -> Message:
+        """Return the next configure, done and answered; `outcome` tells how."""
+        return await self.wait_for("configure", deadline)
+
+    def frame_received(self, kind: WSMsgType, payload: bytes, whole: bool) -> None:
+        """Take a frame from the connection."""
+        self.counters.received += 1
+        if not whole or kind == WSMsgType.CONTINUATION:
+            # Agents parse each buffer as a whole message, whichever part it is (agents.md).
+            self.counters.fragments += 1
+            self.send_log("uc-proto: Failed to parse cmd\n", 3)
+            return
+        if len(payload) > RECEIVE_LIMIT[self.platform]:
+            self.counters.oversized += 1
+            self.send_log("failed to parse command", 3)
+            return
+        try:
+            incoming = _decode(payload)
+        except msgspec.MsgspecError:
+            self.counters.unparsable += 1
+            self.send_log("uc-proto: Failed to parse cmd\n", 3)
+            return
+        method = incoming.method if isinstance(incoming.method, str) else ""
+        message = Message(method, incoming.id, payload)
+        if self._keep:
+            self.received.append(message)
+            if len(self.received) > self._keep:
+                del self.received[: self._keep // 2]
+        if method == "configure":
+            self._configure(message, incoming)
+        elif method:
+            self.counters.commands += 1
+            self._react(message, incoming)
+        else:
+            if incoming.radius is msgspec.UNSET and incoming.error is msgspec.UNSET:
+                self.send_log("uc-proto: received invalid jsonrpc call\n", 3)
+            self._hand_out(message)
+
+    def connection_closed(self, link: Link, closed: Closed) -> None:
+        """Take note of the end of a connection."""
+        if link is self._link and self._connected.is_set():
+            self._connected.clear()
+            self._link = None
+            self.observer.disconnected(self, closed)
+
+    def _configure(self, message: Message, incoming: _Incoming) -> None:
+        outcome = configure(
+            self.platform,
+            self.serial,
+            self.memory,
+            incoming.id,
+            b"{}" if isinstance(incoming.params, msgspec.UnsetType) else incoming.params,
+            faults=self.faults,
+        )
+        message.outcome = outcome
+        self.counters.configures += 1
+        self.counters.compressed_configures += outcome.compressed
+        if outcome.params is not None:
+            self._check_hash(outcome)
+            if self.platform == "ap" and isinstance(outcome.params.compress, bool):
+                self.compress = outcome.params.compress
+        changed = outcome.memory is not self.memory
+        self.memory = outcome.memory
+        if outcome.applied:
+            self.counters.applied += 1
+            self.config_hash = config_hash(self.memory.config)
+        if outcome.uuid != 0:
+            self._asked = outcome.uuid
+        self.counters.rejections += outcome.error not in {0, 1, None} or outcome.uuid == 0
+        self.counters.substitutions += outcome.error == 1 and outcome.applied
+        if changed:
+            self._save()
+        for line in outcome.logs:
+            self.send_log(line, 3)
+        answer = outcome.answer
+        if answer is not None and outcome.applied and self.report_hash and self.config_hash:
+            answer["result"]["config_hash"] = self.config_hash
+        self.observer.configured(self, message)
+        self._answer("configure", [] if answer is None else [answer], message)
+
+    def _check_hash(self, outcome: Outcome) -> None:
+        params = outcome.params
+        if params is None or not isinstance(params.config, msgspec.Raw):
+            return
+        if isinstance(params.config_hash, str):
+            self.counters.hash_mismatches += params.config_hash != config_hash(params.config)
+
+    def _react(self, message: Message, incoming: _Incoming) -> None:
+        reaction = react(
+            self.platform,
+            self.serial,
+            self.memory.uuid,
+            request_id=incoming.id,
+            method=message.method,
+            params=message.params,
+        )
+        self._answer(message.method, reaction.answers, message)
+        request_uuid = message.params.get("request_uuid")
+        if reaction.report == "state":
+            self.send_state(request_uuid)
+        elif reaction.report == "healthcheck":
+            self.send_healthcheck(request_uuid=request_uuid)
+        if reaction.later or reaction.act:
+            self._later(self.action_delay, lambda: self._act(reaction, message))
+
+    def _act(self, reaction: Reaction, message: Message) -> None:
+        for body in reaction.later:
+            if self.connected and not self.faults.is_silent(message.method):
+                self.send_text(messages.encode(body))
+        if reaction.act == "factory":
+            self.memory = Memory(sequence=self.memory.sequence)
+            self.config_hash = config_hash(self.memory.config)
+        elif reaction.act == "upgrade":
+            uri = message.params.get("uri")
+            name = uri.rsplit("/", 1)[-1] if isinstance(uri, str) else ""
+            self.firmware = name.removesuffix(".bin") or self.firmware
+        if reaction.act is not None:
+            self.reboot()
+
+    def _answer(self, method: str, answers: list[dict[str, Any]], message: Message) -> None:
+        if self.faults.is_silent(method) or not answers:
+            self.counters.unanswered += 1
+            self._hand_out(message)
+        elif self.faults.answer_delay > 0:
+            self._later(self.faults.answer_delay, lambda: self._answer_now(answers, message))
+        else:
+            self._answer_now(answers, message)
+
+    def _answer_now(self, answers: list[dict[str, Any]], message: Message) -> None:
+        if self.connected:
+            for answer in answers:
+                self.send_text(messages.encode(answer))
+        else:
+            # An agent drops what it would say while offline.
+            self.counters.unanswered += 1
+        self._hand_out(message)
+
+    def _hand_out(self, message: Message) -> None:
+        waiters = self._waiters.get(message.method)
+        while waiters:
+            waiter = waiters.popleft()
+            if not waiter.done():
+                waiter.set_result(message)
+                return
+        if self._keep:
+            unread = self._unread.setdefault(message.method, deque(maxlen=self._keep))
+            unread.append(message)
+
+    # -- faults --------------------------------------------------------------------------------
+
+    def drift(self, kind: Drift) -> bool:
+        """Let the active configuration slip; False where there is none to slip."""
+        memory = self.memory
+        if not isinstance(memory.uuid, int) or memory.uuid <= 2:
+            return False
+        self.counters.drifts += 1
+        if kind == "content":
+            config = self.config
+            config["x-drift"] = self.counters.drifts
+            raw = msgspec.Raw(orjson.dumps(config))
+            self.memory = msgspec.structs.replace(memory, config=raw)
+        elif kind == "older":
+            self.memory = msgspec.structs.replace(memory, uuid=memory.uuid - 1)
+        else:
+            ahead = min(memory.uuid + 1000, MAX_CONFIG_UUID)
+            self.memory = msgspec.structs.replace(
+                memory, uuid=ahead, newest=ahead, newest_config=memory.config
+            )
+        self._asked = self.memory.uuid
+        self.config_hash = config_hash(self.memory.config)
+        self._save()
+        self.observer.drifted(self, kind)
+        return True
+
+    def reboot(self) -> None:
+        """Lose the connection and what is not kept; the next `connect` tells the reason."""
+        self.counters.reboots += 1
+        self._boot_reason = "reboot"
+        self._asked = 0
+        if self._link is not None:
+            self._link.cut()
+
+    def _misbehave(self) -> None:
+        faults, count, phase = self.faults, self.memory.sequence, self._phase
+        if faults.due(faults.drift_every, count, phase):
+            self.drift(self._chance.choice(faults.drifts))
+        if faults.due(faults.garbage_every, count, phase):
+            self.send_garbage(self._chance.choice([g for g in GARBAGE if g != "bomb"]))
+        if faults.due(faults.reboot_every, count, phase):
+            self.reboot()
+        elif faults.due(faults.drop_every, count, phase):
+            self.counters.drops += 1
+            if self._link is not None:
+                self._link.cut()
+
+    # -- memory --------------------------------------------------------------------------------
+
+    def _load(self, uuid: int | None) -> Memory:
+        file = self._state_file
+        if file is not None and file.exists():
+            return msgspec.json.decode(file.read_bytes(), type=Memory)
+        memory = Memory()
+        if uuid is not None:
+            memory.uuid = memory.newest = uuid
+            memory.config = memory.newest_config = msgspec.Raw(b'{"uuid":%d}' % uuid)
+        return memory
+
+    def _save(self) -> None:
+        if self._state_file is None:
+            return
+        self._state_file.parent.mkdir(parents=True, exist_ok=True)
+        temporary = self._state_file.with_suffix(".tmp")
+        temporary.write_bytes(msgspec.json.encode(self.memory))
+        temporary.replace(self._state_file)
+
+    def _later(self, delay: float, action: Any) -> None:
+        def run() -> None:
+            self._timers.discard(timer)
+            action()
+
+        timer = asyncio.get_running_loop().call_later(delay, run)
+        self._timers.add(timer)
+
+
+class Observer:
+    """Told of what happens to devices; a fleet counts with it. Does nothing itself."""
+
+    def connected(self, device: SimulatedDevice) -> None:
+        """After `connect` was sent."""
+
+    def disconnected(self, device: SimulatedDevice, closed: Closed) -> None:
+        """After a connection ended."""
+
+    def configured(self, device: SimulatedDevice, message: Message) -> None:
+        """After a configure was worked off, before its answer."""
+
+    def drifted(self, device: SimulatedDevice, kind: Drift) -> None:
+        """After the configuration slipped."""

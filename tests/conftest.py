@@ -1,0 +1,47 @@
+"""Fixtures shared by the suites that start the real program."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from gateway import Gateway, make_pki  # noqa: E402 - the path comes first
+
+
+@pytest.fixture(scope="session")
+def pki_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A PKI for the whole run."""
+    return make_pki(tmp_path_factory.mktemp("pki"))
+
+
+@pytest.fixture
+async def start_gateway(
+    tmp_path: Path, pki_dir: Path
+) -> AsyncIterator[Callable[..., Awaitable[Gateway]]]:
+    """Start gateways; each is stopped at the end and must then exit 0."""
+    started: list[Gateway] = []
+
+    async def start(**settings: object) -> Gateway:
+        folder = tmp_path / f"gateway-{len(started)}"
+        folder.mkdir()
+        gateway = Gateway(folder, pki_dir, **settings)
+        started.append(gateway)
+        await gateway.start()
+        return gateway
+
+    yield start
+    for gateway in started:
+        if gateway.process is not None:
+            status = await gateway.stop()
+            assert status == 0, f"gw run exited {status}:\n{gateway.log()[-4000:]}"
+
+
+@pytest.fixture
+async def gateway(start_gateway: Callable[..., Awaitable[Gateway]]) -> Gateway:
+    """A gateway with the settings of the tests."""
+    return await start_gateway()
