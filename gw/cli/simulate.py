@@ -115,12 +115,28 @@ def simulate(**options: Any) -> None:
             seed=options["seed"],
         )
 
+    _allow_descriptors(len(serials))
     report = _run(build, options["duration"])
     _write(report, options["report_file"])
     done = options["states"] and all(
         sent >= options["states"] for sent in report.states_sent.values()
     )
     sys.exit(0 if done or report.connected == report.devices else 1)
+
+
+def _allow_descriptors(devices: int) -> None:
+    """Raise the soft limit of open files to what the devices need, or say that it is too low."""
+    import resource
+
+    wanted = devices + 64
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        if hard != resource.RLIM_INFINITY and hard < wanted:
+            raise click.ClickException(
+                f"{devices} devices need {wanted} open files, and the limit is {hard}: "
+                f"raise it (ulimit -n {wanted}), or run several simulators"
+            )
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def _run(build: Any, duration: float) -> Report:
@@ -160,7 +176,7 @@ async def _watch(fleet: Fleet) -> None:
             detail = f"states {fleet.states_sent}  configurations {fleet.configures}"
             if fleet.errors:
                 detail += f"  failed connects {sum(fleet.errors.values())}"
-            bar.update(task, completed=fleet.connected, detail=detail)
+            bar.update(task, completed=fleet.online, detail=detail)
             await asyncio.sleep(0.25)
 
 

@@ -16,7 +16,7 @@ import msgspec
 from gw.core.settings import Store as StoreSettings
 from gw.ops import logs, metrics
 from gw.store import interface
-from gw.store.errors import StoreError
+from gw.store.errors import BatchError, StoreError
 from gw.store.interface import Batch, Op, RingPosition, Store
 
 log = logs.get("store")
@@ -188,7 +188,7 @@ class Committer:
                 return
 
     async def _commit(self, unit: Unit) -> None:
-        batch = Batch(unit.ops, list(unit.positions.values()))
+        batch = Batch(list(unit.ops), list(unit.positions.values()))
         if not batch.ops and not batch.positions:
             return
         started = time.monotonic()
@@ -197,26 +197,18 @@ class Committer:
             try:
                 await self._store.commit(batch)
                 break
+            except BatchError as error:
+                # One write can never succeed: lose that one, and say so; the rest goes on.
+                self._counters.add(_ERRORS)
+                dropped = batch.ops.pop(error.index)
+                log.error("a write was dropped", op=type(dropped).__name__, detail=str(error))
             except StoreError as error:
                 self._counters.add(_ERRORS)
                 if not error.retriable:
-                    log.error(
-                        "a batch was refused; trying its writes one by one", detail=str(error)
-                    )
-                    await self._one_by_one(batch)
-                    break
+                    raise
                 log.warning("the store is away; trying again", detail=str(error), seconds=pause)
                 await asyncio.sleep(pause)
                 pause = min(pause * 2, 2.0)
         self._counters.observe(_SECONDS, time.monotonic() - started)
         for op in unit.ops:
             self._counters.add(_COMMITTED[_KINDS.get(type(op), "other")])
-
-    async def _one_by_one(self, batch: Batch) -> None:
-        """Lose only what cannot be written, and say what that was."""
-        for op in batch.ops:
-            try:
-                await self._store.commit(Batch([op], []))
-            except StoreError as error:
-                log.error("a write was dropped", op=type(op).__name__, detail=str(error))
-        await self._store.commit(Batch([], batch.positions))

@@ -25,7 +25,7 @@ def expand(params: bytes, limit: int) -> bytes:
     """Return the plain text of `params`: itself if it is not compressed.
 
     `limit` bounds the plain text, bytes. Raises ProtocolError (`bad_compression`) if the stream
-    is damaged, incomplete, followed by other bytes, or expands beyond the limit.
+    is damaged, incomplete, followed by other bytes, expands beyond the limit, or is not UTF-8.
     """
     if b'"compress_64"' not in params:
         return params
@@ -48,6 +48,14 @@ def expand(params: bytes, limit: int) -> bytes:
         raise ProtocolError("bad_compression", f"params expand beyond {limit} bytes")
     if not machine.eof:
         raise ProtocolError("bad_compression", "compress_64: the stream is incomplete")
+    if machine.unused_data:
+        raise ProtocolError("bad_compression", "compress_64: other bytes follow the stream")
+    try:
+        if not plain.isascii():
+            plain.decode()
+    except UnicodeDecodeError as error:
+        text = f"the expanded params are not UTF-8: {error.reason}"
+        raise ProtocolError("bad_compression", text) from error
     return plain
 
 

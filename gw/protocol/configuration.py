@@ -159,8 +159,11 @@ def decide(report: Report, facts: Facts, policy: ResendPolicy, now: float) -> Ac
         return Hold(HOLD_NOTHING)
 
     matches = uuid == facts.target_uuid and (not content or content == facts.target_hash)
+    refused = bool(facts.rejected_hash) and facts.rejected_hash == facts.target_hash
+    # The state of a switch names the id last asked for, even if it refused it.
+    vague = facts.is_switch and report.source is Source.STATE and not content
     if not facts.pending_uuid:
-        if matches:
+        if matches and not (vague and (refused or facts.sends)):
             return InStep()
         # What a device substituted shows in its hash, and stays as the operator can read it.
         known = facts.applied_hash in ("", content)
@@ -169,14 +172,12 @@ def decide(report: Report, facts: Facts, policy: ResendPolicy, now: float) -> Ac
     if facts.in_flight:
         # The answer is to come, and says more than a report.
         return Wait()
-    if matches:
-        if not facts.is_switch or report.source is not Source.STATE or content:
-            return Adopt()
-        # The state of a switch names the id last asked for, even if it refused it.
-        return Probe()
-
-    if facts.rejected_hash and facts.rejected_hash == facts.target_hash:
+    if matches and not vague:
+        return Adopt()
+    if refused:
         return Hold(HOLD_REJECTED)
+    if matches:
+        return Probe()
     if (
         not facts.pending_uuid
         and uuid == facts.rejected_uuid
@@ -284,19 +285,20 @@ def read_result(message: bytes) -> Result | None:
 
     A JSON-RPC error is a refusal with its text. None if the answer says nothing usable.
     """
+    try:
+        return _read_result(message)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
+
+
+def _read_result(message: bytes) -> Result | None:
     answer = _decode_answer(message)
     if answer.result is msgspec.UNSET:
-        try:
-            error = msgspec.json.decode(
-                answer.error if answer.error is not msgspec.UNSET else b"null", type=_Error
-            )
-        except msgspec.ValidationError:
-            return None
+        error = msgspec.json.decode(
+            answer.error if answer.error is not msgspec.UNSET else b"null", type=_Error
+        )
         return Result(-1, "", 2, error.message or f"JSON-RPC error {error.code}", [])
-    try:
-        body = _decode_result(answer.result)
-    except msgspec.ValidationError:
-        return None
+    body = _decode_result(answer.result)
     status = body.status
     error_code = _integer(status.error)
     if error_code is None:
@@ -319,12 +321,12 @@ class _ActiveBody(msgspec.Struct):
 
 def read_active(message: bytes) -> tuple[int, str]:
     """Return the active uuid and hash that any result names; (0, "") if it names none."""
-    answer = _decode_answer(message)
     try:
+        answer = _decode_answer(message)
         body = msgspec.json.decode(
             answer.result if answer.result is not msgspec.UNSET else b"{}", type=_ActiveBody
         )
-    except msgspec.ValidationError:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return 0, ""
     return max(0, _integer(body.uuid) or 0), body.config_hash or ""
 
@@ -348,7 +350,9 @@ def _text(raw: msgspec.Raw | msgspec.UnsetType) -> str:
 
 
 def read_rejections(raw: msgspec.Raw) -> list[Rejection]:
-    """Read `rejected`: objects, or plain strings (access points), or one of either."""
+    """Read `rejected`: objects, or plain strings (access points), or one of either; null: none."""
+    if bytes(raw) == b"null":
+        return []
     try:
         items = msgspec.json.decode(raw, type=list[msgspec.Raw])
     except msgspec.ValidationError:

@@ -36,7 +36,7 @@ class Owner(Protocol):
         """Take note of the end; called once."""
 
 
-class Link(WSListener):  # type: ignore[misc]  # picows has no annotations for its base class
+class Link(WSListener):
     """One connection of a device."""
 
     def __init__(self, owner: Owner, loop: asyncio.AbstractEventLoop) -> None:
@@ -78,8 +78,10 @@ class Link(WSListener):  # type: ignore[misc]  # picows has no annotations for i
         handshake = transport.close_handshake
         received = None if handshake is None else handshake.recv
         by = "device" if self._closing else "lost" if received is None else "peer"
-        code = None if received is None else int(received.code.value)
-        closed = Closed(code, "" if received is None else received.reason, by)
+        # Codes from 3000 on are no members of the library's enumeration, but plain numbers.
+        code: Any = None if received is None else received.code
+        code = None if code is None else int(getattr(code, "value", code))
+        closed = Closed(code, "" if received is None else received.reason or "", by)
         if not self.closed.done():
             self.closed.set_result(closed)
         self._owner.connection_closed(self, closed)
@@ -98,7 +100,7 @@ class Link(WSListener):  # type: ignore[misc]  # picows has no annotations for i
 
     def send(self, kind: WSMsgType, payload: bytes, *, fin: bool = True) -> None:
         """Send one frame; raises ConnectionError when there is no connection."""
-        if self.transport is None or self.closed.done() or self.transport.is_close_frame_sent:
+        if self.transport is None or self._closing or self.closed.done():
             raise ConnectionError("the device is not connected")
         self.transport.send(kind, payload, fin)
 

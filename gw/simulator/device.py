@@ -30,6 +30,7 @@ RECEIVE_LIMIT: Final[dict[messages.Platform, int]] = {"ap": 32_768, "switch": 4_
 """Longest message that the agent's buffer holds, bytes; a longer one is lost."""
 _IDLE_PING: Final[dict[messages.Platform, float]] = {"ap": 60.0, "switch": 300.0}
 _CLOSE_WAIT: Final = 5.0
+_SMALL_GARBAGE: Final = [kind for kind in GARBAGE if kind != "bomb"]
 
 
 class _Incoming(msgspec.Struct):
@@ -45,7 +46,10 @@ _decode = msgspec.json.Decoder(_Incoming).decode
 
 
 class Message:
-    """What the gateway sent: `method` ("" if none), `id`, `raw` text, and `outcome` of configure."""
+    """What the gateway sent: `method` ("" if it has none), `id`, and the `raw` text.
+
+    `outcome` tells what became of a configure; None for all others.
+    """
 
     __slots__ = ("_params", "at", "id", "method", "outcome", "raw")
 
@@ -228,9 +232,12 @@ class SimulatedDevice:
             self.counters.failures += 1
             self.last_error = f"{type(exc).__name__}: {exc}"[:200]
             raise
-        self._link, self._closed = link, link.closed
+        self._closed = link.closed
         if link.closed.done():
-            raise ConnectionResetError(f"closed at once: {link.closed.result()}")
+            self.counters.failures += 1
+            self.last_error = f"closed at once: {link.closed.result()}"
+            raise ConnectionResetError(self.last_error)
+        self._link = link
         self.counters.connects += 1
         self.backoff.connected()
         self._connected.set()
@@ -405,17 +412,17 @@ class SimulatedDevice:
         if not whole or kind == WSMsgType.CONTINUATION:
             # Agents parse each buffer as a whole message, whichever part it is (agents.md).
             self.counters.fragments += 1
-            self.send_log("uc-proto: Failed to parse cmd\n", 3)
+            self._complain("uc-proto: Failed to parse cmd\n")
             return
         if len(payload) > RECEIVE_LIMIT[self.platform]:
             self.counters.oversized += 1
-            self.send_log("failed to parse command", 3)
+            self._complain("failed to parse command")
             return
         try:
             incoming = _decode(payload)
         except msgspec.MsgspecError:
             self.counters.unparsable += 1
-            self.send_log("uc-proto: Failed to parse cmd\n", 3)
+            self._complain("uc-proto: Failed to parse cmd\n")
             return
         method = incoming.method if isinstance(incoming.method, str) else ""
         message = Message(method, incoming.id, payload)
@@ -430,7 +437,7 @@ class SimulatedDevice:
             self._react(message, incoming)
         else:
             if incoming.radius is msgspec.UNSET and incoming.error is msgspec.UNSET:
-                self.send_log("uc-proto: received invalid jsonrpc call\n", 3)
+                self._complain("uc-proto: received invalid jsonrpc call\n")
             self._hand_out(message)
 
     def connection_closed(self, link: Link, closed: Closed) -> None:
@@ -468,7 +475,7 @@ class SimulatedDevice:
         if changed:
             self._save()
         for line in outcome.logs:
-            self.send_log(line, 3)
+            self._complain(line)
         answer = outcome.answer
         if answer is not None and outcome.applied and self.report_hash and self.config_hash:
             answer["result"]["config_hash"] = self.config_hash
@@ -493,17 +500,19 @@ class SimulatedDevice:
         )
         self._answer(message.method, reaction.answers, message)
         request_uuid = message.params.get("request_uuid")
-        if reaction.report == "state":
-            self.send_state(request_uuid)
-        elif reaction.report == "healthcheck":
-            self.send_healthcheck(request_uuid=request_uuid)
+        # What cannot be said because the connection is ending is dropped, as agents do.
+        with contextlib.suppress(ConnectionError):
+            if reaction.report == "state":
+                self.send_state(request_uuid)
+            elif reaction.report == "healthcheck":
+                self.send_healthcheck(request_uuid=request_uuid)
         if reaction.later or reaction.act:
             self._later(self.action_delay, lambda: self._act(reaction, message))
 
     def _act(self, reaction: Reaction, message: Message) -> None:
         for body in reaction.later:
-            if self.connected and not self.faults.is_silent(message.method):
-                self.send_text(messages.encode(body))
+            if not self.faults.is_silent(message.method):
+                self._say(body)
         if reaction.act == "factory":
             self.memory = Memory(sequence=self.memory.sequence)
             self.config_hash = config_hash(self.memory.config)
@@ -524,13 +533,20 @@ class SimulatedDevice:
             self._answer_now(answers, message)
 
     def _answer_now(self, answers: list[dict[str, Any]], message: Message) -> None:
-        if self.connected:
-            for answer in answers:
-                self.send_text(messages.encode(answer))
-        else:
-            # An agent drops what it would say while offline.
-            self.counters.unanswered += 1
+        said = [self._say(answer) for answer in answers]
+        self.counters.unanswered += not all(said)
         self._hand_out(message)
+
+    def _say(self, body: dict[str, Any]) -> bool:
+        """Send a message, or drop it as an agent does that is offline."""
+        try:
+            self.send_text(messages.encode(body))
+        except ConnectionError:
+            return False
+        return True
+
+    def _complain(self, text: str) -> None:
+        self._say(messages.notification("log", messages.log(self.serial, text, 3)))
 
     def _hand_out(self, message: Message) -> None:
         waiters = self._waiters.get(message.method)
@@ -582,7 +598,7 @@ class SimulatedDevice:
         if faults.due(faults.drift_every, count, phase):
             self.drift(self._chance.choice(faults.drifts))
         if faults.due(faults.garbage_every, count, phase):
-            self.send_garbage(self._chance.choice([g for g in GARBAGE if g != "bomb"]))
+            self.send_garbage(self._chance.choice(_SMALL_GARBAGE))
         if faults.due(faults.reboot_every, count, phase):
             self.reboot()
         elif faults.due(faults.drop_every, count, phase):

@@ -133,11 +133,10 @@ def _candidates(config: Any, at: str) -> Iterator[tuple[str, Any]]:
     while pending:
         pointer, value = pending.pop()
         members: Iterable[tuple[Any, Any]]
-        members: Iterator[tuple[Any, Any]]
-        members = iter(value.items()) if isinstance(value, dict) else enumerate(value)
-        for name, member in members:
-            place = f"{pointer}/{str(name).replace('~', '~0').replace('/', '~1')}"
-            if name == at:
+        members = value.items() if isinstance(value, dict) else enumerate(value)
+        for key, member in members:
+            place = f"{pointer}/{str(key).replace('~', '~0').replace('/', '~1')}"
+            if key == at:
                 yield place, member
             if isinstance(member, dict | list):
                 pending.append((place, member))

@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import random
-import ssl
 import time
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
+from typing import Final
 
 import msgspec
-from picows import WSMsgType
 
 from gw.simulator import messages
-from gw.simulator.device import SimulatedDevice
+from gw.simulator.device import Message, Observer, SimulatedDevice
 from gw.simulator.faults import Faults
 
-_PING = WSMsgType.PING
+_HANDSHAKES: Final = 64
+"""Handshakes under way at a time: more only make each of them wait longer."""
+_CONFIRM_WAIT: Final = 60.0
+_MAX_SAMPLES: Final = 100_000
+_MAX_SESSIONS: Final = 10_000
+"""Connections per device whose first state is remembered."""
 
 
 class Plan(msgspec.Struct, kw_only=True):
@@ -27,9 +31,8 @@ class Plan(msgspec.Struct, kw_only=True):
     health_interval: float = 120.0
     connect_rate: float = 200.0
     """Connections per second, at most."""
-    ping_interval: float = 60.0
-    """An access point pings after so long a silence."""
-    backoff: float = 0.5
+    backoff_scale: float = 0.05
+    """Scale of the agents' waits before they try again; 1 is as in the field."""
     backoff_max: float = 10.0
     full_speed: bool = False
     states: int = 0
@@ -41,22 +44,61 @@ class Report(msgspec.Struct, kw_only=True):
     """What happened."""
 
     devices: int
+    connects: int
     connected: int
     """Connected at the end."""
     states_sent: dict[str, int]
     """Number of the last state of each device."""
     sessions: dict[str, list[int]]
     """Number of the first state of each connection of each device."""
+    states_confirmed: int
+    """States at full speed that the gateway has surely read."""
     configures: int
     applied: int
     rejections: int
+    substitutions: int
+    hash_mismatches: int
+    """Configures whose `config_hash` was not the hash of their configuration."""
+    lost_messages: int
+    """Messages of the gateway that an agent loses: in parts, or above its buffer."""
+    commands: int
+    drifts: int
     reconnects: int
     errors: dict[str, int]
     configured_devices: int
     """Devices that run a configuration of the gateway."""
+    uuids: dict[str, int]
+    """Active configuration of each device."""
+    hashes: dict[str, str | None]
+    """Its content hash, also when it is not reported."""
+    configure_seconds: Delays
+    """From the report of a device without or off its configuration to the configure."""
 
 
-class Fleet:
+class Delays(msgspec.Struct, kw_only=True):
+    """Distribution of times, seconds; 0 when there is none."""
+
+    count: int = 0
+    median: float = 0.0
+    p99: float = 0.0
+    longest: float = 0.0
+
+    @classmethod
+    def of(cls, samples: list[float]) -> Delays:
+        """Return the distribution of `samples`."""
+        if not samples:
+            return cls()
+        ordered = sorted(samples)
+        last = len(ordered) - 1
+        return cls(
+            count=len(ordered),
+            median=round(ordered[last // 2], 6),
+            p99=round(ordered[round(last * 0.99)], 6),
+            longest=round(ordered[last], 6),
+        )
+
+
+class Fleet(Observer):
     """Runs devices until stopped."""
 
     def __init__(self, devices: list[SimulatedDevice], plan: Plan, *, seed: int = 0) -> None:
@@ -64,15 +106,23 @@ class Fleet:
         self.plan = plan
         self.errors: Counter[str] = Counter()
         self.reconnects = 0
+        self.states_confirmed = 0
+        self._sessions: dict[str, list[int]] = {device.serial: [] for device in devices}
+        self._off_since: dict[str, float] = {}
+        self._unreported: set[str] = set()
+        self._delays: list[float] = []
+        self._handshakes = asyncio.Semaphore(_HANDSHAKES)
         self._chance = random.Random(seed)  # noqa: S311 - spreads load, guards nothing
         self._stopping = asyncio.Event()
         self._next_connect = 0.0
-        self._all_connected = asyncio.Event()
+        self._online = 0
+        for device in devices:
+            device.observer = self
 
     @property
-    def connected(self) -> int:
+    def online(self) -> int:
         """Devices connected now."""
-        return sum(device.connected for device in self.devices)
+        return self._online
 
     @property
     def states_sent(self) -> int:
@@ -82,7 +132,7 @@ class Fleet:
     @property
     def configures(self) -> int:
         """Configurations received so far by all."""
-        return sum(device.configures for device in self.devices)
+        return sum(device.counters.configures for device in self.devices)
 
     def stop(self) -> None:
         """End `run` soon."""
@@ -108,44 +158,79 @@ class Fleet:
             await asyncio.gather(*tasks, return_exceptions=True)
             await asyncio.gather(everybody, return_exceptions=True)
             await asyncio.gather(*(device.disconnect() for device in self.devices))
+            for device in self.devices:
+                device.stop()
             stopping.cancel()
         return report
 
     def report(self) -> Report:
         """Return what happened so far."""
-        outcomes = [one for device in self.devices for one in device.outcomes]
+        counters = [device.counters for device in self.devices]
         return Report(
             devices=len(self.devices),
-            connected=self.connected,
+            connects=sum(one.connects for one in counters),
+            connected=self.online,
             states_sent={device.serial: device.memory.sequence for device in self.devices},
-            sessions={device.serial: list(device.sessions) for device in self.devices},
+            sessions=self._sessions,
+            states_confirmed=self.states_confirmed,
             configures=self.configures,
-            applied=sum(one.applied for one in outcomes),
-            rejections=sum(one.error == 2 for one in outcomes),
+            applied=sum(one.applied for one in counters),
+            rejections=sum(one.rejections for one in counters),
+            substitutions=sum(one.substitutions for one in counters),
+            hash_mismatches=sum(one.hash_mismatches for one in counters),
+            lost_messages=sum(c.fragments + c.oversized + c.unparsable for c in counters),
+            commands=sum(one.commands for one in counters),
+            drifts=sum(one.drifts for one in counters),
             reconnects=self.reconnects,
             errors=dict(self.errors),
-            configured_devices=sum(device.memory.uuid != 1 for device in self.devices),
+            configured_devices=sum(device.uuid != 1 for device in self.devices),
+            uuids={device.serial: device.uuid for device in self.devices},
+            hashes={device.serial: device.config_hash for device in self.devices},
+            configure_seconds=Delays.of(self._delays),
         )
 
+    def connected(self, device: SimulatedDevice) -> None:
+        """See Observer."""
+        self._online += 1
+        sessions = self._sessions[device.serial]
+        if len(sessions) < _MAX_SESSIONS:
+            sessions.append(device.sequence + 1)
+        if device.uuid == 1:
+            self._off_since[device.serial] = time.monotonic()
+
+    def disconnected(self, device: SimulatedDevice, _closed: object) -> None:
+        """See Observer."""
+        self._online -= 1
+        self._off_since.pop(device.serial, None)
+
+    def configured(self, device: SimulatedDevice, message: Message) -> None:
+        """See Observer."""
+        self._unreported.discard(device.serial)
+        since = self._off_since.pop(device.serial, None)
+        if since is not None and len(self._delays) < _MAX_SAMPLES:
+            self._delays.append(message.at - since)
+
     async def _live(self, device: SimulatedDevice) -> None:
-        failures = 0
         while True:
             await self._turn()
             try:
-                await device.connect()
-            except (OSError, TimeoutError, ssl.SSLError) as error:
-                self.errors[type(error).__name__] += 1
-                failures += 1
+                async with self._handshakes:
+                    reason = "recovery" if device.backoff.restarted() else None
+                    await device.connect(reason=reason)
             except Exception as error:  # noqa: BLE001 - picows has many for a failed handshake
                 self.errors[type(error).__name__] += 1
-                failures += 1
             else:
-                failures = 0
-                if await self._session(device):
-                    return
+                try:
+                    if await self._session(device):
+                        return
+                except ConnectionError:
+                    # The end of the connection was met by sending; it is no fault by itself.
+                    await asyncio.shield(device.closed)
+                except TimeoutError:
+                    self.errors["unconfirmed"] += 1
+                    await device.drop()
                 self.reconnects += 1
-            pause = min(self.plan.backoff * (failures + 1), self.plan.backoff_max)
-            await asyncio.sleep(pause * self._chance.uniform(0.8, 1.2))
+            await asyncio.sleep(min(device.backoff.wait(), self.plan.backoff_max))
 
     async def _turn(self) -> None:
         """Wait for this connection's turn at the connect rate."""
@@ -158,49 +243,43 @@ class Fleet:
         if self.plan.full_speed:
             return await self._full_speed(device)
         plan = self.plan
-        assert device.closed is not None
         now = time.monotonic()
         # A device that just started reports soon; the others' phase is spread.
         next_state = now + plan.state_interval * self._chance.random()
         next_health = now + plan.health_interval * self._chance.random()
         while True:
-            due = min(next_state, next_health, time.monotonic() + plan.ping_interval)
+            due = min(next_state, next_health)
             await asyncio.wait([device.closed], timeout=max(0.0, due - time.monotonic()))
             if device.closed.done():
                 return False
             now = time.monotonic()
             if now >= next_state:
                 next_state = max(next_state + plan.state_interval, now)
-                self._before_state(device)
-                if device.connected:
-                    device.send_state()
-            elif now >= next_health:
+                self._send_state(device)
+            if now >= next_health:
                 next_health = max(next_health + plan.health_interval, now)
-                device.send_health()
-            else:
-                device.send_frame(_PING, b"")
+                device.send_healthcheck()
 
-    def _before_state(self, device: SimulatedDevice) -> None:
-        faults, count = self.plan.faults, device.memory.sequence + 1
-        phase = int(device.serial, 16)
-        if faults.due(faults.drift_every, count, phase):
-            device.drift(self._chance.choice(faults.drifts))
-        if faults.due(faults.drop_every, count, phase):
-            device.drop()
-        elif faults.due(faults.reboot_every, count, phase):
-            device.reboot()
+    def _send_state(self, device: SimulatedDevice) -> None:
+        # A drift follows the state that is due, so it is reported by the next one.
+        serial, drifts = device.serial, device.counters.drifts
+        device.send_state()
+        if serial in self._unreported:
+            self._unreported.discard(serial)
+            self._off_since[serial] = time.monotonic()
+        if device.counters.drifts != drifts:
+            self._unreported.add(serial)
 
     async def _full_speed(self, device: SimulatedDevice) -> bool:
         """Send numbered states as fast as the gateway takes them."""
-        assert device.closed is not None
+        confirmed = device.sequence
         while not device.closed.done():
-            if self.plan.states and device.memory.sequence >= self.plan.states:
+            if self.plan.states and device.sequence >= self.plan.states:
+                await device.confirm(_CONFIRM_WAIT)
+                self.states_confirmed += device.sequence - confirmed
                 return True
-            device.send_state()
-            if not device.writable.is_set():
-                waiting = asyncio.ensure_future(device.writable.wait())
-                await asyncio.wait([waiting, device.closed], return_when=asyncio.FIRST_COMPLETED)
-                waiting.cancel()
+            self._send_state(device)
+            await device.drain()
             await asyncio.sleep(0)
         return False
 
@@ -218,16 +297,20 @@ def make_fleet(
     seed: int = 0,
 ) -> Fleet:
     """Return a fleet of devices with these serial numbers."""
+    host, _, port = address.rpartition(":")
     devices = [
         SimulatedDevice(
-            address,
-            pki,
             serial,
+            pki,
+            host,
+            int(port),
             platform=platform(number),
             faults=plan.faults,
             report_hash=report_hash,
             compress=compress,
             state_dir=state_dir,
+            backoff_scale=plan.backoff_scale,
+            keep=0,
             seed=seed,
         )
         for number, serial in enumerate(serials)

@@ -1,0 +1,201 @@
+"""Messages of devices: what real agents send is taken, what does not fit is a protocol error."""
+
+import json
+from pathlib import Path
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gw.protocol import compression, messages
+from gw.protocol.jsonrpc import MalformedMessageError, ProtocolError
+
+VECTORS = json.loads((Path(__file__).parent.parent / "vectors/device_messages.json").read_text())
+BY_METHOD = {vector["method"]: vector["params"] for vector in reversed(VECTORS.values())}
+
+UUID = {"connect", "state", "healthcheck", "crashlog", "rebootLog", "cfgpending", "recovery"}
+
+
+def encode(params: object) -> bytes:
+    return json.dumps(params).encode()
+
+
+def refused(method: str, params: object) -> str:
+    with pytest.raises(ProtocolError) as caught:
+        messages.decode(method, encode(params))
+    return caught.value.reason
+
+
+@pytest.mark.parametrize("name", VECTORS)
+def test_real_messages(name):
+    vector = VECTORS[name]
+    params = vector["params"]
+    found = messages.decode(vector["method"], encode(params))
+    assert type(found) is messages.METHODS[vector["method"]]
+    assert found.serial == params["serial"]
+    uuid = getattr(found, "uuid", -1)
+    assert (-1 if uuid is msgspec.UNSET else uuid) == vector["uuid"]
+    for document in ("state", "data", "capabilities"):
+        raw = getattr(found, document, None)
+        if isinstance(raw, msgspec.Raw):
+            assert json.loads(bytes(raw)) == params[document]
+
+
+@pytest.mark.parametrize("name", VECTORS)
+def test_real_messages_compressed(name):
+    vector = VECTORS[name]
+    plain = encode(vector["params"])
+    body = compression.expand(compression.compress(plain), len(plain))
+    assert messages.decode(vector["method"], body).serial == vector["params"]["serial"]
+
+
+def test_every_method_has_a_vector():
+    assert BY_METHOD.keys() == messages.METHODS.keys()
+
+
+@pytest.mark.parametrize("method", messages.METHODS)
+def test_members_that_are_unknown_do_not_matter(method):
+    params = BY_METHOD[method] | {"more": [1, {"x": None}]}
+    assert messages.decode(method, encode(params)) is not None
+
+
+REQUIRED = [
+    (method, member)
+    for method, kind in messages.METHODS.items()
+    for member in msgspec.structs.fields(kind)
+    if member.required
+]
+
+
+@pytest.mark.parametrize(("method", "member"), [(m, f.name) for m, f in REQUIRED])
+@pytest.mark.parametrize("change", ["missing", "null", "wrong type"])
+def test_required_members(method, member, change):
+    params = dict(BY_METHOD[method])
+    del params[member]
+    if change != "missing":
+        params[member] = None if change == "null" else {"serial": 1} if member == "uuid" else 7.5
+    if change != "missing" and member == "data" and method not in ("healthcheck", "event"):
+        assert bytes(messages.decode(method, encode(params)).data) == encode(params[member])
+    else:
+        assert refused(method, params) == "bad_params"
+
+
+@pytest.mark.parametrize("method", sorted(UUID))
+@pytest.mark.parametrize(
+    ("uuid", "fits"),
+    [
+        ("0", True),
+        ("9223372036854775807", True),
+        ("9223372036854775808", False),
+        ("18446744073709551616", False),
+        ("9" * 500, False),
+        ("-1", False),
+        ("-9.223372036854776e+18", False),
+        ("1.5", False),
+        ("true", False),
+        ('"12"', False),
+    ],
+)
+def test_range_of_uuid(method, uuid, fits):
+    params = encode(BY_METHOD[method] | {"uuid": "@"}).replace(b'"@"', uuid.encode())
+    if fits:
+        assert messages.decode(method, params).uuid == int(uuid)
+    else:
+        with pytest.raises(ProtocolError) as caught:
+            messages.decode(method, params)
+        assert caught.value.reason == "bad_params"
+
+
+@pytest.mark.parametrize(
+    ("method", "member", "value"),
+    [
+        ("state", "state", []),
+        ("state", "state", "{}"),
+        ("healthcheck", "data", [{}]),
+        ("healthcheck", "sanity", 101),
+        ("healthcheck", "sanity", -1),
+        ("connect", "capabilities", []),
+        ("connect", "capabilities", "ap"),
+        ("connect", "password", 5),
+        ("connect", "config_hash", "00112233445566778899AABBCCDDEEFF"),
+        ("connect", "config_hash", "0011"),
+        ("state", "config_hash", 12),
+        ("state", "request_uuid", 12),
+        ("log", "severity", 8),
+        ("log", "severity", -1),
+        ("log", "log", ["text"]),
+        ("crashlog", "loglines", "one line"),
+        ("crashlog", "loglines", [1]),
+        ("rebootLog", "date", 2**60),
+        ("rebootLog", "info", {}),
+        ("recovery", "reboot", 1),
+        ("event", "data", {"event": [[1, {"type": "x"}]]}),
+        ("event", "data", {"event": [1, {"payload": {}}]}),
+        ("event", "data", {"event": ["1", {"type": "x"}]}),
+        ("event", "data", {}),
+        ("deviceupdate", "currentPassword", 5),
+    ],
+)
+def test_values_that_do_not_fit(method, member, value):
+    assert refused(method, BY_METHOD[method] | {member: value}) == "bad_params"
+
+
+@pytest.mark.parametrize("method", messages.METHODS)
+@pytest.mark.parametrize("params", [b"[]", b"null", b"7", b'"x"', b"{", b"", b"{}x"])
+def test_params_that_are_no_object(method, params):
+    with pytest.raises(ProtocolError) as caught:
+        messages.decode(method, params)
+    assert caught.value.reason == "bad_params"
+
+
+@pytest.mark.parametrize("method", ["State", "rebootlog", "configure", "", "x" * 10_000])
+def test_unknown_method(method):
+    with pytest.raises(ProtocolError) as caught:
+        messages.decode(method, b'{"serial":"0a1b2c3d4e5f"}')
+    assert caught.value.reason == "unknown_method"
+    assert len(str(caught.value)) < 100
+
+
+def test_params_nested_too_deeply():
+    deep = b'{"serial":"a","uuid":1,"state":' + b"[" * 50_000 + b"]" * 50_000 + b"}"
+    with pytest.raises(MalformedMessageError) as caught:
+        messages.decode("state", deep)
+    assert caught.value.reason == "depth"
+
+
+@given(st.sampled_from(sorted(messages.METHODS)), st.binary())
+def test_any_bytes_give_params_or_an_error_of_the_protocol(method, tail):
+    for params in (tail, b'{"serial":"0a1b2c3d4e5f",' + tail):
+        try:
+            found = messages.decode(method, params)
+        except (ProtocolError, MalformedMessageError):
+            continue
+        assert isinstance(found, messages.METHODS[method])
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ({}, {}),
+        ({"platform": "SWITCH"}, {"platform": "switch"}),
+        ({"model": "m1"}, {"model": "m1", "compatible": "m1"}),
+        ({"model": "m1", "compatible": "c1"}, {"model": "m1", "compatible": "c1"}),
+        ({"compatible": "c1", "compress_cmd": True}, {"compatible": "c1", "compress_cmd": True}),
+        ({"compatible": "c1", "compress_cmd": "yes"}, {"compatible": "c1"}),
+        ({"compatible": 7, "platform": "ap", "model": None}, {"platform": "ap"}),
+        ({"platform": ["ap"], "developer": True}, {"developer": True}),
+        ({"developer": 1, "label_macaddr": {}}, {}),
+        ({"wifi": {"phy0": {}}, "version": []}, {}),
+    ],
+)
+def test_capabilities_of_odd_shapes_count_as_absent(text, expected):
+    found = msgspec.structs.asdict(messages.capabilities(encode(text)))
+    defaults = msgspec.structs.asdict(messages.Capabilities())
+    assert found == defaults | expected
+
+
+@pytest.mark.parametrize("model", [1, "m1"])
+def test_restrictions_stay_raw(model):
+    found = messages.capabilities(encode({"model": model, "restrictions": {"dfs": True}}))
+    assert json.loads(bytes(found.restrictions)) == {"dfs": True}

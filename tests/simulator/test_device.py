@@ -1,0 +1,505 @@
+"""The simulated device over mutual TLS, against a gateway of a few lines."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import contextlib
+import json
+import ssl
+import zlib
+
+import pytest
+from picows import WSCloseCode, WSListener, WSMsgType, ws_create_server
+
+from gw.security import pki
+from gw.simulator.backoff import Backoff
+from gw.simulator.configure import config_hash
+from gw.simulator.connection import Closed
+from gw.simulator.device import SimulatedDevice
+from gw.simulator.faults import GARBAGE, Faults, Rejection
+from gw.simulator.fleet import Plan, make_fleet
+
+SERIAL = "02a0c9000001"
+WAIT = 20.0
+
+
+@pytest.fixture(scope="module")
+def certificates(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("pki")
+    pki.init(folder)
+    pki.device(folder, [SERIAL, *pki.numbered_serials("02a0ca", 4)])
+    return folder
+
+
+class Peer(WSListener):
+    """The gateway's end of one connection."""
+
+    def __init__(self, server, request):
+        self.server, self.request = server, request
+        self.transport = None
+
+    def on_ws_connected(self, transport):
+        self.transport = transport
+        self.server.peers.append(self)
+
+    def on_ws_frame(self, transport, frame):
+        if frame.msg_type == WSMsgType.CLOSE:
+            transport.send_close(frame.get_close_code())
+            transport.disconnect()
+        elif frame.msg_type == WSMsgType.TEXT:
+            self.server.frames.put_nowait(frame.get_payload_as_bytes())
+        elif frame.msg_type == WSMsgType.BINARY:
+            self.server.frames.put_nowait(b"binary")
+
+    def on_ws_disconnected(self, _transport):
+        self.server.ended += 1
+
+    def request_of(self, method, params, request_id=7):
+        self.send({"jsonrpc": "2.0", "id": request_id, "method": method, "params": params})
+
+    def send(self, message):
+        self.transport.send(WSMsgType.TEXT, json.dumps(message).encode())
+
+    def configure(self, uuid, config, *, pack=False, **more):
+        params = {"serial": SERIAL, "uuid": uuid, "when": 0, "config": {**config, "uuid": uuid}}
+        params |= more
+        if pack:
+            text = json.dumps(params).encode()
+            data = base64.b64encode(zlib.compress(text)).decode()
+            params = {"compress_64": data, "compress_sz": len(text)}
+        self.request_of("configure", params)
+
+
+class Server:
+    """A gateway that writes down what it hears, and says what the test tells it to."""
+
+    def __init__(self, context):
+        self.context = context
+        self.frames = asyncio.Queue()
+        self.peers = []
+        self.ended = 0
+        self.port = 0
+
+    async def start(self, port=0):
+        self.listener = await ws_create_server(
+            lambda request: Peer(self, request), "127.0.0.1", port, ssl=self.context
+        )
+        self.port = self.listener.sockets[0].getsockname()[1]
+
+    async def stop(self):
+        self.listener.close()
+        for peer in self.peers:
+            peer.transport.disconnect(graceful=False)
+        await self.listener.wait_closed()
+
+    @property
+    def peer(self):
+        return self.peers[-1]
+
+    async def message(self, method=None):
+        """Return the next message, or the next of `method`; "result" for an answer."""
+        async with asyncio.timeout(WAIT):
+            while True:
+                message = json.loads(await self.frames.get())
+                if method is None or message.get("method", "result") == method:
+                    return message
+
+
+@pytest.fixture
+async def server(certificates):
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificates / "server.pem", certificates / "server.key")
+    context.load_verify_locations(certificates / "ca.pem")
+    context.verify_mode = ssl.CERT_REQUIRED
+    server = Server(context)
+    await server.start()
+    yield server
+    await server.stop()
+
+
+@pytest.fixture
+async def make(server, certificates):
+    made = []
+
+    def make(serial=SERIAL, **options):
+        device = SimulatedDevice(serial, certificates, "127.0.0.1", server.port, **options)
+        made.append(device)
+        return device
+
+    yield make
+    for device in made:
+        await device.disconnect()
+        device.stop()
+
+
+async def joined(make, server, **options):
+    device = make(**options)
+    await device.connect(deadline=WAIT)
+    await server.message("connect")
+    return device
+
+
+async def settled(device):
+    await device.confirm(WAIT)
+
+
+async def test_connect_message_of_an_access_point(make, server):
+    device = make(uuid=100)
+    await device.connect(deadline=WAIT)
+    message = await server.message()
+    params = message["params"]
+    assert (message["jsonrpc"], message["method"]) == ("2.0", "connect")
+    assert (params["serial"], params["uuid"], params["reason"]) == (SERIAL, 100, "boot")
+    assert params["capabilities"]["platform"] == "ap"
+    assert params["capabilities"]["compress_cmd"] is True
+    assert params["config_hash"] == config_hash(b"{}")
+    peer = server.peer
+    assert peer.request.headers["Sec-WebSocket-Protocol"] == "ucentral-broker"
+    assert peer.request.headers["Host"] == "127.0.0.1"
+    subject = peer.transport.underlying_transport.get_extra_info("peercert")["subject"]
+    assert subject == ((("organizationName", "TIP"),), (("commonName", SERIAL),))
+
+
+async def test_connect_message_of_a_switch(make, server):
+    device = make(platform="switch", report_hash=False)
+    await device.connect(deadline=WAIT)
+    params = (await server.message())["params"]
+    assert "reason" not in params
+    assert "config_hash" not in params
+    assert "compress_cmd" not in params["capabilities"]
+    assert params["capabilities"]["platform"] == "switch"
+
+
+@pytest.mark.parametrize("pack", [False, True])
+async def test_configure_is_answered_and_kept(make, server, tmp_path, pack):
+    device = await joined(make, server, state_dir=tmp_path)
+    server.peer.configure(200, {"unit": {"name": "lobby"}}, pack=pack)
+    message = await device.wait_for_configure(WAIT)
+    assert message.outcome.applied
+    assert message.config == {"uuid": 200, "unit": {"name": "lobby"}}
+    answer = await server.message("result")
+    assert answer["id"] == 7
+    assert answer["result"]["uuid"] == 200
+    assert answer["result"]["status"] == {"error": 0, "text": "Success"}
+    assert answer["result"]["config_hash"] == config_hash(b'{"unit":{"name":"lobby"}}')
+    device.stop()
+
+    again = make(state_dir=tmp_path)
+    assert (again.uuid, again.config_hash) == (200, device.config_hash)
+    await again.connect(deadline=WAIT)
+    assert (await server.message("connect"))["params"]["uuid"] == 200
+    assert [file.name for file in tmp_path.iterdir()] == [f"{SERIAL}.json"]
+
+
+async def test_wrong_hash_is_counted(make, server):
+    device = await joined(make, server)
+    server.peer.configure(200, {"unit": {}}, config_hash="0" * 32)
+    await device.wait_for_configure(WAIT)
+    server.peer.configure(201, {"unit": {}}, config_hash=config_hash(b'{"unit":{}}'))
+    await device.wait_for_configure(WAIT)
+    assert device.counters.hash_mismatches == 1
+
+
+async def test_states_are_numbered_and_compressed(make, server):
+    device = await joined(make, server, uuid=100)
+    for number in (1, 2):
+        assert device.send_state() == number
+        params = (await server.message("state"))["params"]
+        assert set(params) == {"compress_64", "compress_sz"}
+        text = zlib.decompress(base64.b64decode(params["compress_64"]))
+        assert len(text) == params["compress_sz"]
+        assert 4_000 < len(text) < 8_000
+        state = json.loads(text)
+        assert (state["serial"], state["uuid"]) == (SERIAL, 100)
+        assert state["config_hash"] == device.config_hash
+        assert state["state"]["unit"]["sequence"] == number
+
+
+async def test_gateway_may_turn_compression_off(make, server):
+    device = await joined(make, server)
+    server.peer.configure(200, {}, compress=False)
+    await device.wait_for_configure(WAIT)
+    device.send_state()
+    assert "state" in (await server.message("state"))["params"]
+
+
+async def test_switch_reports_what_it_was_last_asked_for(make, server):
+    faults = Faults(reject=[Rejection(at="bad")])
+    device = await joined(make, server, platform="switch", uuid=100, faults=faults)
+
+    async def reported():
+        device.send_state()
+        return (await server.message("state"))["params"]["uuid"]
+
+    assert await reported() == 0
+    server.peer.configure(200, {"bad": 1})
+    await device.wait_for_configure(WAIT)
+    assert (await server.message())["method"] == "log"
+    answer = await server.message()
+    assert answer["result"]["status"]["error"] == 2
+    assert await reported() == 200
+    device.send_healthcheck()
+    assert (await server.message("healthcheck"))["params"]["uuid"] == 100
+
+
+async def test_requests_of_state_and_healthcheck(make, server):
+    device = await joined(make, server, compress=False)
+    for kind in ("state", "healthcheck"):
+        server.peer.request_of("request", {"message": kind, "request_uuid": "u-1"})
+        assert (await server.message("result"))["result"]["status"]["error"] == 0
+        assert (await server.message(kind))["params"]["request_uuid"] == "u-1"
+    assert device.counters.commands == 2
+
+
+@pytest.mark.parametrize(
+    ("platform", "method", "error"),
+    [
+        ("ap", "ping", 0),
+        ("ap", "leds", 0),
+        ("ap", "reboot", 1),
+        ("ap", "made-up", None),
+        ("ap", "certupdate", None),
+        ("switch", "ping", 0),
+        ("switch", "made-up", 0),
+        ("switch", "request", 0),
+        ("switch", "reboot", 1),
+    ],
+)
+async def test_commands(make, server, platform, method, error):
+    device = await joined(make, server, platform=platform)
+    server.peer.request_of(method, {})
+    await device.wait_for(method, WAIT)
+    device.send_log("after")
+    message = await server.message()
+    if error is None:
+        assert message["method"] == "log"
+    else:
+        assert message["result"]["status"]["error"] == error
+
+
+async def test_reboot_comes_back_with_its_reason(make, server):
+    device = make(action_delay=0.0, backoff_scale=0.001)
+    staying = asyncio.create_task(device.stay_connected())
+    await server.message("connect")
+    server.peer.request_of("reboot", {"serial": SERIAL, "when": 0})
+    assert (await server.message("result"))["result"]["status"]["error"] == 0
+    assert (await server.message("connect"))["params"]["reason"] == "reboot"
+    staying.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await staying
+    assert device.counters.reboots == 1
+
+
+async def test_factory_forgets_the_configuration(make, server):
+    device = await joined(make, server, uuid=100, action_delay=0.0)
+    server.peer.request_of("factory", {"serial": SERIAL, "keep_redirector": 1})
+    async with asyncio.timeout(WAIT):
+        assert (await asyncio.shield(device.closed)).by == "device"
+    assert (device.uuid, device.config) == (1, {})
+
+
+async def test_reconnects_when_the_gateway_was_away(make, server):
+    device = make(backoff_scale=0.001, uuid=100)
+    staying = asyncio.create_task(device.stay_connected())
+    await server.message("connect")
+    port = server.port
+    await server.stop()
+    async with asyncio.timeout(WAIT):
+        await asyncio.shield(device.closed)
+    await server.start(port)
+    params = (await server.message("connect"))["params"]
+    assert params["uuid"] == 100
+    staying.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await staying
+
+
+async def test_close_code_and_reason_are_told(make, server):
+    device = await joined(make, server)
+    server.peer.transport.send_close(WSCloseCode.POLICY_VIOLATION, b"unknown device")
+    async with asyncio.timeout(WAIT):
+        closed = await asyncio.shield(device.closed)
+    assert closed == Closed(1008, "unknown device", "peer")
+    assert not device.connected
+    with pytest.raises(ConnectionError):
+        device.send_state()
+
+
+async def test_closing_handshake(make, server):
+    device = await joined(make, server)
+    assert await device.disconnect() == Closed(1000, "", "device")
+
+
+async def test_message_in_parts_is_lost_as_in_the_field(make, server):
+    device = await joined(make, server)
+    text = json.dumps({"jsonrpc": "2.0", "id": 1, "method": "ping", "params": {}}).encode()
+    server.peer.transport.send(WSMsgType.TEXT, text[:10], fin=False)
+    server.peer.transport.send(WSMsgType.CONTINUATION, text[10:])
+    for _ in range(2):
+        assert "Failed to parse" in (await server.message())["params"]["log"]
+    assert device.counters.fragments == 2
+
+
+async def test_message_above_the_buffer_is_lost(make, server):
+    device = await joined(make, server)
+    server.peer.configure(200, {"x": "y" * 40_000})
+    assert (await server.message())["method"] == "log"
+    assert (device.counters.oversized, device.uuid) == (1, 1)
+
+
+async def test_answer_without_method_is_complained_about(make, server):
+    device = await joined(make, server)
+    server.peer.send({"jsonrpc": "2.0", "id": 1, "result": {}})
+    assert "invalid jsonrpc" in (await server.message())["params"]["log"]
+    await device.wait_for("", WAIT)
+
+
+async def test_silent_device_applies_and_says_nothing(make, server):
+    device = await joined(make, server, faults=Faults(silent=frozenset({"configure"})))
+    server.peer.configure(200, {})
+    await device.wait_for_configure(WAIT)
+    device.send_log("after")
+    assert (await server.message())["method"] == "log"
+    assert device.uuid == 200
+
+
+async def test_late_answer_comes_after_the_next_state(make, server):
+    device = await joined(make, server, faults=Faults(answer_delay=0.05), keep=0)
+    answered = asyncio.create_task(device.wait_for_configure(WAIT))
+    await asyncio.sleep(0)
+    server.peer.configure(200, {})
+    answer = await server.message("result")
+    assert answer["result"]["uuid"] == 200
+    await answered
+
+
+async def test_drift_is_reported_and_mended(make, server):
+    device = await joined(make, server, uuid=100, compress=False)
+    before = device.config_hash
+
+    async def reported():
+        device.send_state()
+        params = (await server.message("state"))["params"]
+        return params["uuid"], params["config_hash"]
+
+    assert device.drift("content")
+    uuid, content = await reported()
+    assert uuid == 100
+    assert content != before
+    assert device.drift("older")
+    assert (await reported())[0] == 99
+    assert device.drift("ahead")
+    assert (await reported())[0] == 1099
+    server.peer.configure(1200, {})
+    await device.wait_for_configure(WAIT)
+    assert await reported() == (1200, before)
+
+
+async def test_device_without_configuration_cannot_drift(make):
+    assert not make().drift("older")
+
+
+async def test_drop_after_so_many_states(make, server):
+    device = await joined(make, server, faults=Faults(drop_every=3))
+    device._phase = 0
+    for _ in range(3):
+        device.send_state()
+    with pytest.raises(ConnectionError):
+        device.send_state()
+    async with asyncio.timeout(WAIT):
+        assert (await asyncio.shield(device.closed)).by == "device"
+    assert device.counters.drops == 1
+
+
+@pytest.mark.parametrize("kind", [k for k in GARBAGE if k != "bomb"])
+async def test_garbage_is_sent_as_it_is(make, server, kind):
+    device = await joined(make, server)
+    device.send_garbage(kind)
+    await settled(device)
+    assert server.frames.qsize() == 1
+
+
+async def test_wait_has_a_deadline_and_says_what_came(make, server):
+    device = await joined(make, server)
+    with pytest.raises(TimeoutError, match="no configure within"):
+        await device.wait_for_configure(0.01)
+
+
+async def test_server_of_another_authority_is_refused(server, tmp_path):
+    pki.init(tmp_path)
+    pki.device(tmp_path, [SERIAL])
+    device = SimulatedDevice(SERIAL, tmp_path, "127.0.0.1", server.port)
+    with pytest.raises(ssl.SSLError, match=r"(?i)verify.failed"):
+        await device.connect(deadline=WAIT)
+    assert device.counters.failures == 1
+    assert "verify_failed" in device.last_error.lower().replace(" ", "_")
+
+
+async def test_missing_certificate_names_the_command(server, certificates):
+    device = SimulatedDevice("02a0c9ffffff", certificates, "127.0.0.1", server.port)
+    with pytest.raises(FileNotFoundError, match="gw pki device"):
+        await device.connect(deadline=WAIT)
+
+
+def test_backoff_of_the_agents():
+    switch, ap = Backoff("switch"), Backoff("ap")
+    assert [switch.wait() for _ in range(3)] == [5.0, 5.0, 5.0]
+    assert [ap.wait() for _ in range(4)] == [0.0, 10.0, 20.0, 30.0]
+    ap.connected()
+    assert ap.wait() == 10.0
+    while not ap.restarted():
+        assert ap.wait() <= 900.0
+    assert ap.wait() == 10.0
+
+
+async def test_fleet_sends_every_state_once(server, certificates):
+    serials = pki.numbered_serials("02a0ca", 4)
+    plan = Plan(full_speed=True, states=50, backoff_scale=0.001)
+    fleet = make_fleet(f"127.0.0.1:{server.port}", certificates, serials, plan)
+    async with asyncio.timeout(WAIT):
+        report = await fleet.run()
+    assert (report.connected, report.states_confirmed) == (4, 200)
+    assert report.states_sent == dict.fromkeys(serials, 50)
+    seen = {}
+    while not server.frames.empty():
+        message = json.loads(server.frames.get_nowait())
+        if message["method"] == "state":
+            text = zlib.decompress(base64.b64decode(message["params"]["compress_64"]))
+            state = json.loads(text)
+            seen.setdefault(state["serial"], []).append(state["state"]["unit"]["sequence"])
+    assert seen == {serial: list(range(1, 51)) for serial in serials}
+
+
+async def test_fleet_comes_back_after_faults_and_reports(server, certificates):
+    serials = pki.numbered_serials("02a0ca", 4)
+    plan = Plan(full_speed=True, states=40, backoff_scale=0.001, faults=Faults(drop_every=15))
+    fleet = make_fleet(
+        f"127.0.0.1:{server.port}",
+        certificates,
+        serials,
+        plan,
+        platform=lambda number: "switch" if number % 2 else "ap",
+    )
+    async with asyncio.timeout(WAIT):
+        report = await fleet.run()
+    assert report.states_sent == dict.fromkeys(serials, 40)
+    assert report.reconnects >= 4
+    assert report.connects == 4 + report.reconnects
+    assert all(len(starts) >= 2 for starts in report.sessions.values())
+
+
+async def test_fleet_stops_when_told(server, certificates):
+    serials = pki.numbered_serials("02a0ca", 2)
+    fleet = make_fleet(f"127.0.0.1:{server.port}", certificates, serials, Plan())
+    running = asyncio.create_task(fleet.run())
+    for _ in serials:
+        await server.message("connect")
+    server.peer.configure(200, {})
+    await server.message("result")
+    fleet.stop()
+    async with asyncio.timeout(WAIT):
+        report = await running
+    assert (report.devices, report.connected, report.configures) == (2, 2, 1)
+    assert report.configure_seconds.count == 1
+    assert sorted(report.uuids.values()) == [1, 200]
