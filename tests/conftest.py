@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -39,6 +40,24 @@ async def start_gateway(
         if gateway.process is not None:
             status = await gateway.stop()
             assert status == 0, f"gw run exited {status}:\n{gateway.log()[-4000:]}"
+
+
+@pytest.fixture(scope="module")
+def module_gateway(tmp_path_factory: pytest.TempPathFactory, pki_dir: Path) -> Iterator[Gateway]:
+    """A gateway for all tests of a module; see `shared_gateway`."""
+    gateway = Gateway(tmp_path_factory.mktemp("gateway"), pki_dir)
+    asyncio.run(gateway.start())
+    yield gateway
+    if gateway.process is not None:
+        status = asyncio.run(gateway.stop())
+        assert status == 0, f"gw run exited {status}:\n{gateway.log()[-4000:]}"
+
+
+@pytest.fixture
+async def shared_gateway(module_gateway: Gateway) -> Gateway:
+    """The module's gateway, with counters and log that begin with the test."""
+    await module_gateway.mark()
+    return module_gateway
 
 
 @pytest.fixture

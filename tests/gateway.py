@@ -35,6 +35,8 @@ class Gateway:
         self.log_file = folder / "gw.log"
         self.ready: dict[str, Any] = {}
         self._token = ""
+        self._scrape_before = ""
+        self._log_before = 0
         self._tls = ssl.create_default_context(cafile=str(pki_dir / "ca.pem"))
 
     # -- life
@@ -106,8 +108,10 @@ class Gateway:
         await self.wait_ready(without={role: pid})
 
     def log(self) -> str:
-        """What the gateway logged so far."""
-        return self.log_file.read_text(errors="replace")
+        """What the gateway logged since `mark`."""
+        with self.log_file.open("rb") as log:
+            log.seek(self._log_before)
+            return log.read().decode(errors="replace")
 
     def logged(self, event: str, **fields: object) -> list[dict[str, Any]]:
         """Lines of the log with this event and these fields."""
@@ -206,19 +210,22 @@ class Gateway:
 
     # -- metrics and store
 
-    async def metric(self, name: str, **labels: str) -> float:
-        """Return the sum of a metric over the series that have these labels."""
+    async def scrape(self) -> str:
+        """Return the metrics as Prometheus gets them."""
         async with httpx.AsyncClient(timeout=DEADLINE) as client:
-            text = (await client.get(f"{self.ready['metrics']}/metrics")).text
-        total = 0.0
-        for line in text.splitlines():
-            if line.startswith("#") or not line.strip():
-                continue
-            series, _, value = line.rpartition(" ")
-            family, _, rest = series.partition("{")
-            if family == name and all(f'{key}="{one}"' in rest for key, one in labels.items()):
-                total += float(value)
-        return total
+            return (await client.get(f"{self.ready['metrics']}/metrics")).text
+
+    async def mark(self) -> None:
+        """From here on counters and log lines count anew: for tests that share a gateway."""
+        self._scrape_before = await self.scrape()
+        self._log_before = self.log_file.stat().st_size
+
+    async def metric(self, name: str, **labels: str) -> float:
+        """Return the sum of a metric over the series with these labels; counters since `mark`."""
+        value = sum_of(await self.scrape(), name, labels)
+        if name.endswith("_total"):
+            value -= sum_of(self._scrape_before, name, labels)
+        return value
 
     async def wait_metric(self, name: str, least: float, **labels: str) -> float:
         """Wait until a metric is at least so much."""
@@ -238,6 +245,19 @@ class Gateway:
             rows = connection.execute(query, parameters).fetchall()
         connection.close()
         return rows
+
+
+def sum_of(text: str, name: str, labels: dict[str, str]) -> float:
+    """Return the sum of a family over the series that have these labels."""
+    total = 0.0
+    for line in text.splitlines():
+        if line.startswith("#") or not line.strip():
+            continue
+        series, _, value = line.rpartition(" ")
+        family, _, rest = series.partition("{")
+        if family == name and all(f'{key}="{one}"' in rest for key, one in labels.items()):
+            total += float(value)
+    return total
 
 
 async def gone(pid: int) -> None:

@@ -27,6 +27,12 @@ def device(gateway: Gateway, serial: str, **options: object) -> SimulatedDevice:
 
 
 @pytest.fixture
+async def gateway(shared_gateway: Gateway) -> Gateway:
+    """One gateway for the module."""
+    return shared_gateway
+
+
+@pytest.fixture
 async def good(gateway: Gateway):
     """A device that is in, and must stay so."""
     pki.device(gateway.pki, [GOOD])

@@ -42,6 +42,12 @@ class Devices:
 
 
 @pytest.fixture
+async def gateway(shared_gateway: Gateway) -> Gateway:
+    """One gateway for the module."""
+    return shared_gateway
+
+
+@pytest.fixture
 async def devices(gateway: Gateway):
     made = Devices(gateway)
     yield made
@@ -219,7 +225,8 @@ async def test_change_for_an_absent_device_waits_for_it(gateway, devices):
 async def test_gateway_killed_in_the_middle_settles_by_the_next_report(
     gateway, devices, applied, tmp_path
 ):
-    device = await devices.join("02a0c900000a", state_dir=tmp_path)
+    serial = f"02a0c900001{applied:d}"
+    device = await devices.join(serial, state_dir=tmp_path)
     before = device.memory
     device.faults.silent = frozenset({"configure"})
     asking = asyncio.create_task(gateway.configure(device.serial, {"unit": {"name": "kept"}}))
@@ -230,7 +237,7 @@ async def test_gateway_killed_in_the_middle_settles_by_the_next_report(
         device.memory = before
     device.stop()
     await gateway.start()
-    again = devices.make("02a0c900000a", state_dir=tmp_path)
+    again = devices.make(serial, state_dir=tmp_path)
     await again.connect(deadline=WAIT)
     if not applied:
         message = await again.wait_for_configure(WAIT)

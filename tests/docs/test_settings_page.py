@@ -1,0 +1,17 @@
+"""docs/configuring.md has every setting, as gw/core/settings.py has it."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+SCRIPT = ROOT / "deploy" / "dev" / "settings-page"
+
+
+def test_the_committed_page_is_current():
+    made = subprocess.run([sys.executable, SCRIPT], capture_output=True, text=True, timeout=60)
+    assert made.returncode == 0, made.stderr
+    page = (ROOT / "docs" / "configuring.md").read_text("utf-8")
+    assert made.stdout in page, f"run `{SCRIPT.relative_to(ROOT)} --write`"
