@@ -10,7 +10,7 @@ import asyncio
 from collections import deque
 from typing import Final, NamedTuple, Protocol
 
-from gw._native.ring import Producer
+from gw._native.ring import RECORD_OVERHEAD, Producer
 from gw.core.records import Kind
 from gw.ops import metrics
 
@@ -79,7 +79,11 @@ class Uplink:
         """Publish a record. `owner` is the session whose socket is to stop if there is no room.
 
         Records without an owner (connects, answers, ends of sessions) may use the reserve.
+        Raises ValueError for a record that this ring can never take.
         """
+        if len(head) + len(body) + RECORD_OVERHEAD + 7 > self._ring.max_record_bytes:
+            # Held, it would be refused for ever and block all that wait behind it.
+            raise ValueError(f"a record of {len(body)} bytes is too large for the queue")
         if not self._held:
             reserve = self._reserve if owner is not None else 0
             if self._ring.push(kind, session, serial, received_ns, head, body, 0, reserve):
