@@ -1,6 +1,8 @@
 """Keeps devices on their stored configuration: acts on what `gw.protocol.configuration` decides.
 
 Facts are changed in the shadow and the store together; a send follows once they are durable.
+Long, because reports, answers, writes and time move the same few columns: their order is to be
+read in one place.
 """
 
 from __future__ import annotations
@@ -236,7 +238,12 @@ class Keeper:
         shadow.probe = command = states.new_uuid()
         order = records.SendRpc(RECORD_VERSION, command, "ping", 60_000, False)
         params = b'{"serial":"%s"}' % shadow.serial.encode()
-        self._work.then(lambda: self._links.send_rpc(session.id, shadow.serial, order, params))
+
+        def ask() -> None:
+            if not self._links.send_rpc(session.id, shadow.serial, order, params):
+                self.unsent(shadow, command, "the queue to the worker is full")
+
+        self._work.then(ask)
 
     # -- answers
 
@@ -254,6 +261,9 @@ class Keeper:
         else:
             log.info("late answer, not applied", serial=shadow.serial, command=answer.command)
             return
+        if not system and answer.command != row.pending_command:
+            # A newer change has ended the command; what the device did counts nevertheless.
+            answer = msgspec.structs.replace(answer, command="")
         result = rules.read_result(message)
         results = result_text(message)
         if result is None:
@@ -301,9 +311,9 @@ class Keeper:
         in_step = applied == uuid and (
             result.hash in ("", shadow.row.config_hash) or verdict is Verdict.SUBSTITUTED
         )
-        if is_target and in_step:
+        if is_target and in_step and result.hash:
             shadow.set(self._work, **_SETTLED)
-        else:  # the answer says success, but not of this: the sends so far still count
+        else:  # a device may say yes and go back: the sends count until a report confirms them
             shadow.set(self._work, sends=sends, last_sent=last_sent)
         self._finish(shadow, command, result, results, answer.elapsed_ms)
 
@@ -331,6 +341,8 @@ class Keeper:
     def _finish(
         self, shadow: Shadow, command: str, result: Result, results: str, elapsed: float
     ) -> None:
+        if not command:
+            return
         strict, shadow.strict = shadow.strict, False
         failed = strict and result.error != 0
         self._commands.finish(
@@ -347,7 +359,7 @@ class Keeper:
         text = "the answer has no status"
         if system:
             self._commands.finish(answer.command, states.FAILED, error_text=text, results=results)
-        else:
+        elif answer.command:
             self._commands.postponed(answer.command, text)
             self._commands.tell(answer.command, states.PENDING)
 
@@ -371,7 +383,7 @@ class Keeper:
         self._landed(shadow)
         if flight.system:
             self._commands.finish(flight.command, states.FAILED, error_text=reason)
-        else:
+        elif flight.command == shadow.row.pending_command:
             self._commands.postponed(flight.command, reason)
 
     def _landed(self, shadow: Shadow) -> None:
@@ -469,7 +481,12 @@ class Keeper:
         return True
 
     def resend(self, shadow: Shadow) -> bool:
-        """An operator asks for the stored configuration to be sent again, refused or not."""
+        """An operator asks for the target to be sent again, refused or not.
+
+        False if the device is away, or is being sent it anyway.
+        """
+        if shadow.in_flight is not None:
+            return False
         shadow.set(self._work, **_NO_REJECTION, **_SETTLED)
         uuid = self._new_uuid(shadow)
         name = "pending_uuid" if shadow.row.pending_uuid else "config_uuid"

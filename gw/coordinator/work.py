@@ -210,5 +210,5 @@ class Committer:
                 await asyncio.sleep(pause)
                 pause = min(pause * 2, 2.0)
         self._counters.observe(_SECONDS, time.monotonic() - started)
-        for op in unit.ops:
+        for op in batch.ops:
             self._counters.add(_COMMITTED[_KINDS.get(type(op), "other")])

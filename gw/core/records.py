@@ -28,7 +28,6 @@ class Kind(IntEnum):
     RPC_UNSENT = 7
     # coordinator -> worker
     HELLO = 32
-    SESSION_ACCEPTED = 33
     SESSION_CLOSE = 34
     SEND_RPC = 35
     # api -> coordinator
@@ -76,6 +75,8 @@ class Connect(Head):
     """32 hexadecimal digits, or empty if the agent reports none."""
     connected_at: int
     """Unix time of the TCP accept, milliseconds."""
+    connected_ns: int
+    """Monotonic time of the (first) `connect`: the newest session of a device wins."""
     completion_ms: float
     """From accept to `connect`, milliseconds."""
 
@@ -115,6 +116,19 @@ class Answer(Head):
     method: str
     rpc_id: int
     elapsed_ms: float
+    uuid: int
+    """Of the configuration that the request carried; 0: none."""
+    hash: str
+
+
+class Unanswered(Head):
+    """A `configure` that the device has not answered yet."""
+
+    command: str
+    uuid: int
+    hash: str
+    left_ms: int
+    """How long an answer may still take."""
 
 
 class SessionSnapshot(Head):
@@ -125,8 +139,8 @@ class SessionSnapshot(Head):
     last_uuid: int
     """Configuration id of the newest message that carried one."""
     last_hash: str
-    commands: list[str]
-    """UUIDs of the `configure` commands that the device has not answered yet, oldest first."""
+    unanswered: list[Unanswered]
+    """Oldest first."""
     rx_bytes: int
     tx_bytes: int
     messages: int
@@ -147,12 +161,6 @@ class Hello(Head):
     generation: int
 
 
-class SessionAccepted(Head):
-    """The device is known; its messages are stored from here on."""
-
-    version: int
-
-
 class SessionClose(Head):
     """Close the session with a WebSocket close code and a reason for the log and the metric."""
 
@@ -168,7 +176,11 @@ class SendRpc(Head):
     command: str
     method: str
     timeout_ms: int
+    """How long an answer may take."""
     compress: bool
+    uuid: int = 0
+    """Of the configuration that the request carries."""
+    hash: str = ""
 
 
 class Request(Head):

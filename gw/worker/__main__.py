@@ -7,11 +7,12 @@ import signal
 import socket
 import sys
 import time
+from typing import Any
 
 import uvloop
 from picows import WSCloseCode
 
-from gw._native.ring import Consumer, Producer
+from gw._native.ring import Consumer, Producer, RingError
 from gw.core import records
 from gw.core.bootstrap import Bootstrap, announce_ready, load
 from gw.core.records import RECORD_VERSION, Kind
@@ -55,8 +56,13 @@ async def serve(bootstrap: Bootstrap) -> None:
     loop.add_signal_handler(signal.SIGINT, lambda: None)  # the terminal's; the supervisor decides
     loop.add_signal_handler(signal.SIGHUP, listener.reload)
     announce_ready(bootstrap)
-    await stopping.wait()
-
+    waiting = asyncio.create_task(stopping.wait())
+    parts: list[asyncio.Future[Any]] = [waiting, sweeper, context.failed]
+    await asyncio.wait(parts, return_when=asyncio.FIRST_COMPLETED)
+    if not waiting.done():
+        for part in (sweeper, context.failed):
+            if part.done():
+                part.result()  # raises what ended it; the supervisor starts a new worker
     log.info("draining", sessions=len(context.sessions))
     sweeper.cancel()
     await listener.stop()
@@ -87,6 +93,9 @@ def main() -> int:
     except (OSError, ValueError) as error:
         logs.get("worker").error("the worker cannot start", detail=str(error))
         return EXIT_CONFIGURATION
+    except RingError as error:
+        logs.get("worker").error("the queues cannot be used", detail=str(error))
+        return 1
     return 0
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
+import time
 from typing import Final
 
 from picows import WSCloseCode
@@ -17,6 +19,9 @@ from gw.worker.session import Session
 from gw.worker.uplink import Uplink
 
 log = logs.get("worker")
+
+MAX_REFUSALS_LOGGED: Final = 50
+"""Refused connections that get a line of their own, per second."""
 
 _CONNECTIONS: Final = metrics.index("gw_connections")
 _FAILURES: Final = {
@@ -42,6 +47,11 @@ class WorkerContext:
         self.settings = settings
         self.counters = counters
         self.uplink = uplink
+        self.failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        """Gets the exception that makes this process useless; it must then end."""
+        uplink.failed = self.failed
+        self._refusals = 0
+        self._refusals_since = 0.0
         self.sessions: dict[int, Session] = {}
         self.by_serial: dict[str, Session] = {}
         self._next_session = (slot << 56) | ((generation & 0xFFFFFF) << 32)
@@ -90,10 +100,26 @@ class WorkerContext:
             Kind.DISCONNECT, session.id, session.serial_number, session.last_seen, head, b""
         )
 
+    def fail(self, error: Exception) -> None:
+        """End this process: it cannot do its work any more."""
+        if not self.failed.done():
+            self.failed.set_exception(error)
+
     def handshake_failed(self, reason: str, address: str, text: str) -> None:
-        """A connection was refused before it became a session."""
+        """A connection was refused before it became a session.
+
+        All are counted; a flood of them is logged in part only.
+        """
         self.counters.add(_FAILURES[reason])
-        log.warning("connection refused", reason=reason, address=address, detail=text)
+        now = time.monotonic()
+        if now - self._refusals_since >= 1.0:
+            unlogged = self._refusals - MAX_REFUSALS_LOGGED
+            if unlogged > 0:
+                log.warning("connections refused, not logged one by one", count=unlogged)
+            self._refusals, self._refusals_since = 0, now
+        self._refusals += 1
+        if self._refusals <= MAX_REFUSALS_LOGGED:
+            log.warning("connection refused", reason=reason, address=address, detail=text)
 
     def protocol_error(self, reason: str) -> None:
         """Count a message that breaks the protocol."""

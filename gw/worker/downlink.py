@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 from picows import WSCloseCode
 
-from gw._native.ring import Consumer, Record
+from gw._native.ring import Consumer, Record, RingError
 from gw.core import records
 from gw.core.records import RECORD_VERSION, Kind
 from gw.ops import logs
@@ -31,7 +31,6 @@ class Downlink:
         self._context = context
         self._ring = ring
         self._wake_fd = wake_fd
-        self._scheduled = False
         self._timer: asyncio.TimerHandle | None = None
 
     def start(self) -> None:
@@ -51,7 +50,12 @@ class Downlink:
         self._run()
 
     def _run(self) -> None:
-        self._scheduled = False
+        try:
+            self._take()
+        except RingError as error:
+            self._context.fail(error)
+
+    def _take(self) -> None:
         for record in self._ring.read(_SLICE):
             try:
                 self._handle(record)
@@ -84,7 +88,7 @@ class Downlink:
             reason = "the session is gone"
         else:
             body = compress(record.body) if order.compress else record.body
-            reason = session.send_rpc(order.command, order.method, body)
+            reason = session.send_rpc(order, body)
         if reason:
             head = records.encode(records.RpcUnsent(RECORD_VERSION, order.command, reason))
             self._context.uplink.publish(
@@ -103,7 +107,7 @@ class Downlink:
                 Kind.SESSION_SNAPSHOT,
                 session.id,
                 session.serial_number,
-                session.last_seen,
+                time.monotonic_ns(),
                 records.encode(session.snapshot()),
                 b"",
             )

@@ -7,14 +7,13 @@ restarts. Accepting stops while as many connections as allowed wait for their ha
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import socket
 import ssl
 import time
 from typing import Any, Final
 
-from picows import WSAutoPingStrategy, WSListener, WSUpgradeRequest
+from picows import WSAutoPingStrategy, WSCloseCode, WSListener, WSUpgradeRequest
 from picows.picows import WSProtocol  # type: ignore[attr-defined]  # as picows.api does
 
 from gw.ops import logs, metrics
@@ -25,6 +24,8 @@ from gw.worker.session import Session
 log = logs.get("listener")
 
 _ACCEPTS_PER_TURN: Final = 64
+_SLOT_SECONDS: Final = 2.0
+"""How long one handshake may keep others from beginning."""
 _READ_BUFFER: Final = 2048
 """First size of a session's read buffer, bytes; it grows with the frames (design.md, 9)."""
 _HANDSHAKES: Final = metrics.index("gw_handshakes_total")
@@ -82,6 +83,8 @@ class DeviceListener:
         self._tls = tls.server_context(self._limits)
         self._handshakes = asyncio.Semaphore(self._limits.max_handshakes)
         self._tasks: set[asyncio.Task[None]] = set()
+        self._silent: dict[asyncio.Task[None], None] = {}
+        """Connections that have not sent a whole TLS hello, oldest first."""
         self._accepting = False
         self._in_flight = 0
 
@@ -91,9 +94,17 @@ class DeviceListener:
         self._set_accepting(True)
 
     def reload(self) -> None:
-        """Read certificates and CRL anew; connections in place keep theirs."""
-        self._tls = tls.server_context(self._limits)
+        """Read certificates and CRL anew, and end the sessions of certificates revoked since."""
+        try:
+            self._tls = tls.server_context(self._limits)
+            revoked = tls.revoked(self._limits.crl) if self._limits.crl else frozenset()
+        except (OSError, ValueError) as error:
+            log.error("certificates not reloaded, the former ones stay", detail=str(error))
+            return
         log.info("certificates reloaded")
+        for session in list(self._context.sessions.values()):
+            if session.certificate and session.certificate.serial_number in revoked:
+                session.end(WSCloseCode.POLICY_VIOLATION, "revoked", "the certificate is revoked")
 
     async def stop(self) -> None:
         """Accept no more, and end the handshakes under way."""
@@ -115,6 +126,12 @@ class DeviceListener:
 
     def _room(self) -> bool:
         limits = self._limits
+        if len(self._tasks) >= limits.max_pending and self._silent:
+            # Whoever says nothing makes room for those who come after.
+            oldest = next(iter(self._silent))
+            del self._silent[oldest]
+            oldest.cancel()
+            return True
         waiting = len(self._tasks) < limits.max_pending
         return waiting and len(self._context.sessions) + len(self._tasks) < limits.max_sessions
 
@@ -154,6 +171,7 @@ class DeviceListener:
             await self._handshake(connection, conn, accepted)
         except asyncio.CancelledError:
             connection.close()
+            self._context.handshake_failed("overload", conn.address, "no TLS hello came in time")
         except Exception as error:  # noqa: BLE001 - any fault of one peer ends that peer only
             connection.close()
             log.error("handshake failed unexpectedly", address=conn.address, detail=repr(error))
@@ -166,31 +184,32 @@ class DeviceListener:
         connection.setblocking(False)
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         counters = self._context.counters
-        if not await _first_bytes(connection, limits.handshake_seconds):
+        deadline = loop.time() + limits.handshake_seconds
+        task = asyncio.current_task()
+        assert task is not None
+        self._silent[task] = None
+        try:
+            came = await tls.hello_came(connection, deadline)
+        finally:
+            self._silent.pop(task, None)
+        if not came:
             connection.close()
             self._context.handshake_failed("timeout", conn.address, "no TLS hello came in time")
             return
         protocol = self._protocol(conn)
-        async with self._handshakes:
-            self._in_flight += 1
-            counters.set(_IN_FLIGHT, self._in_flight)
-            try:
-                transport, _ = await loop.connect_accepted_socket(
-                    lambda: protocol,
-                    connection,
-                    ssl=self._tls,
-                    ssl_handshake_timeout=limits.handshake_seconds,
-                    ssl_shutdown_timeout=2.0,
-                )
-            except (OSError, TimeoutError) as error:
-                connection.close()
-                self._context.handshake_failed(
-                    tls.failure_reason(error), conn.address, _explain(error)
-                )
-                return
-            finally:
-                self._in_flight -= 1
-                counters.set(_IN_FLIGHT, self._in_flight)
+        try:
+            async with asyncio.timeout_at(deadline):
+                await self._handshakes.acquire()
+        except TimeoutError:
+            connection.close()
+            self._context.handshake_failed("overload", conn.address, "too many handshakes wait")
+            return
+        try:
+            transport = await self._tls_handshake(connection, protocol, deadline)
+        except (OSError, TimeoutError) as error:
+            connection.close()
+            self._context.handshake_failed(tls.failure_reason(error), conn.address, _explain(error))
+            return
         conn.transport = transport
         await protocol.wait_until_handshake_complete()
         if conn.session is None or conn.session.transport is None:
@@ -200,6 +219,36 @@ class DeviceListener:
             return
         counters.add(_HANDSHAKES)
         counters.observe(_SECONDS, time.monotonic() - accepted)
+
+    async def _tls_handshake(
+        self, connection: socket.socket, protocol: WSProtocol, deadline: float
+    ) -> asyncio.Transport:
+        """Do the handshake; holds a slot (acquired by the caller) for its first part only.
+
+        The slots bound the CPU of handshakes. A peer that stalls in the middle costs none, so
+        that it must not keep a slot from others.
+        """
+        loop = asyncio.get_running_loop()
+        counters = self._context.counters
+        self._in_flight += 1
+        counters.set(_IN_FLIGHT, self._in_flight)
+        handshake = asyncio.ensure_future(
+            loop.connect_accepted_socket(
+                lambda: protocol,
+                connection,
+                ssl=self._tls,
+                ssl_handshake_timeout=max(1.0, deadline - loop.time()),
+                ssl_shutdown_timeout=2.0,
+            )
+        )
+        try:
+            await asyncio.wait([handshake], timeout=_SLOT_SECONDS)
+        finally:
+            self._handshakes.release()
+            self._in_flight -= 1
+            counters.set(_IN_FLIGHT, self._in_flight)
+        transport, _ = await handshake
+        return transport
 
     def _protocol(self, conn: _Connection) -> WSProtocol:
         limits = self._limits
@@ -220,27 +269,6 @@ class DeviceListener:
             None,
             _READ_BUFFER,
         )
-
-
-async def _first_bytes(connection: socket.socket, seconds: float) -> bool:
-    """Wait until the peer sent something: a silent one takes no handshake slot."""
-    loop = asyncio.get_running_loop()
-    readable: asyncio.Future[None] = loop.create_future()
-
-    def wake() -> None:
-        if not readable.done():
-            readable.set_result(None)
-
-    loop.add_reader(connection.fileno(), wake)
-    try:
-        async with asyncio.timeout(seconds):
-            await readable
-    except TimeoutError:
-        return False
-    finally:
-        with contextlib.suppress(ValueError, OSError):
-            loop.remove_reader(connection.fileno())
-    return True
 
 
 def _explain(error: BaseException) -> str:

@@ -27,6 +27,8 @@ log = logs.get("session")
 
 MAX_OUTSTANDING: Final = 64
 """Requests of one session that may still be answered; the oldest is forgotten beyond."""
+MAX_CONNECT_BYTES: Final = 131_072
+"""Largest `connect`, expanded; the largest seen has 3 KB."""
 _CLOSE_SECONDS: Final = 1.0
 """How long a peer may take to answer our close frame."""
 
@@ -53,6 +55,13 @@ class Outstanding(msgspec.Struct, gc=False):
     command: str
     method: str
     sent_ns: int
+    timeout_ms: int
+    uuid: int
+    hash: str
+
+    def left_ms(self, now: int) -> int:
+        """Return how long an answer may still take."""
+        return self.timeout_ms - (now - self.sent_ns) // 1_000_000
 
 
 class Session(WSListener):
@@ -66,6 +75,7 @@ class Session(WSListener):
         "context",
         "ended",
         "errors",
+        "foreign",
         "fragments",
         "id",
         "last_hash",
@@ -75,6 +85,7 @@ class Session(WSListener):
         "opened_ns",
         "outstanding",
         "partial_bytes",
+        "paused",
         "reason",
         "rx_bytes",
         "serial",
@@ -97,6 +108,10 @@ class Session(WSListener):
         self.last_uuid = -1
         self.last_hash = ""
         self.errors = 0
+        self.foreign = 0
+        """Answers to no request of ours."""
+        self.paused = False
+        """Reading is paused: the queue to the coordinator is full."""
         self.fragments: list[bytes] | None = None
         self.partial_bytes = 0
         self.outstanding: dict[int, Outstanding] | None = None
@@ -137,11 +152,14 @@ class Session(WSListener):
             if payload:
                 self._message(payload, now)
         elif kind == _PING:
-            transport.send_pong(frame.get_payload_as_bytes())
+            # Answers to a peer that reads none of them would pile up.
+            if self._room():
+                transport.send_pong(frame.get_payload_as_bytes())
         elif kind == _CLOSE:
             self.ended = True
             self.reason = self.reason or "peer"
-            transport.send_close(frame.get_close_code())
+            code = frame.get_close_code()
+            transport.send_close(code if code != WSCloseCode.NO_INFO else WSCloseCode.OK)
             transport.disconnect()
         elif kind == _BINARY:
             self.end(
@@ -170,11 +188,13 @@ class Session(WSListener):
 
     def pause_reading(self) -> None:
         """Take no more bytes from the socket."""
+        self.paused = True
         if self.transport is not None and not self.ended:
             self.transport.underlying_transport.pause_reading()
 
     def resume_reading(self) -> None:
         """Go on; the time spent paused is not the device's silence."""
+        self.paused = False
         self.last_seen = time.monotonic_ns()
         if self.transport is not None and not self.ended:
             self.transport.underlying_transport.resume_reading()
@@ -198,7 +218,9 @@ class Session(WSListener):
         transport = self.transport
         if transport is None:
             return
-        transport.send_close(code, text.encode()[:120])
+        # 123 bytes fit (RFC 6455 5.5); a character cut in two would not be UTF-8.
+        reason = text.encode()[:120].decode(errors="ignore")
+        transport.send_close(code, reason.encode())
         # Nothing more is read: a peer that goes on sending fills its own buffers only.
         transport.underlying_transport.pause_reading()
         asyncio.get_running_loop().call_later(_CLOSE_SECONDS, transport.disconnect, False)
@@ -306,6 +328,8 @@ class Session(WSListener):
     def _connect(self, params: messages.ConnectParams, body: bytes, now: int) -> None:
         certificate = self.certificate
         assert certificate is not None
+        if len(body) > MAX_CONNECT_BYTES:
+            raise ProtocolError("bad_params", f"connect is above {MAX_CONNECT_BYTES} bytes")
         if certificate.verdict == tls.VERIFIED and self.serial != certificate.common_name:
             certificate = msgspec.structs.replace(certificate, verdict=tls.MISMATCH)
         self.last_uuid, self.last_hash = params.uuid, params.config_hash
@@ -316,11 +340,14 @@ class Session(WSListener):
             params.uuid,
             params.config_hash,
             int(self.connected_at * 1000),
+            self.connect_head.connected_ns if self.connect_head else now,
             (now - self.opened_ns) / 1e6,
         )
         self.context.device_connected(self)
         head = records.encode(self.connect_head)
-        self.context.uplink.publish(Kind.CONNECT, self.id, self.serial_number, now, head, body)
+        self.context.uplink.publish(
+            Kind.CONNECT, self.id, self.serial_number, now, head, body, self
+        )
 
     def _publish(self, method: str, params: messages.Params, body: bytes, now: int) -> None:
         uuid = getattr(params, "uuid", -1)
@@ -358,7 +385,9 @@ class Session(WSListener):
         if pending is None:
             # Late, repeated or foreign: recorded, never applied, and no fault of the device.
             self.context.protocol_error("foreign_answer")
-            log.info("answer to no request", rpc_id=rpc_id, **self._who())
+            if not self.foreign:
+                log.info("answer to no request", rpc_id=rpc_id, **self._who())
+            self.foreign += 1
             return
         head = records.encode(
             records.Answer(
@@ -367,28 +396,46 @@ class Session(WSListener):
                 pending.method,
                 rpc_id,
                 (now - pending.sent_ns) / 1e6,
+                pending.uuid,
+                pending.hash,
             )
         )
-        self.context.uplink.publish(Kind.ANSWER, self.id, self.serial_number, now, head, payload)
+        self.context.uplink.publish(
+            Kind.ANSWER, self.id, self.serial_number, now, head, payload, self
+        )
 
     # -- requests
 
-    def send_rpc(self, command: str, method: str, params: bytes) -> str:
+    def _room(self) -> bool:
+        """Tell whether more may be sent; ends the session of a device that does not read."""
+        assert self.transport is not None
+        limit = self.context.settings.devices.send_buffer_bytes
+        if self.transport.underlying_transport.get_write_buffer_size() <= limit:
+            return True
+        self.end(WSCloseCode.TRY_AGAIN_LATER, "slow", f"more than {limit} bytes unsent")
+        return False
+
+    def send_rpc(self, order: records.SendRpc, params: bytes) -> str:
         """Send a request as one unfragmented text frame. Return "" or why it was not sent."""
         transport = self.transport
         if transport is None or self.ended:
             return "the session is ending"
-        limit = self.context.settings.devices.send_buffer_bytes
-        if transport.underlying_transport.get_write_buffer_size() > limit:
-            self.end(WSCloseCode.TRY_AGAIN_LATER, "slow", f"more than {limit} bytes unsent")
+        if not self._room():
             return "the device does not read what it is sent"
         rpc_id = self.context.next_rpc_id()
         if self.outstanding is None:
             self.outstanding = {}
         elif len(self.outstanding) >= MAX_OUTSTANDING:
             self.outstanding.pop(next(iter(self.outstanding)))
-        self.outstanding[rpc_id] = Outstanding(command, method, time.monotonic_ns())
-        text = jsonrpc.request(rpc_id, method, params)
+        self.outstanding[rpc_id] = Outstanding(
+            order.command,
+            order.method,
+            time.monotonic_ns(),
+            order.timeout_ms,
+            order.uuid,
+            order.hash,
+        )
+        text = jsonrpc.request(rpc_id, order.method, params)
         transport.send(_TEXT, text)
         self.tx_bytes += len(text)
         self.context.counters.add(_SENT)
@@ -398,9 +445,13 @@ class Session(WSListener):
     def snapshot(self) -> records.SessionSnapshot:
         """Return what a new coordinator needs to know of this (connected) session."""
         assert self.connect_head is not None
-        outstanding = (self.outstanding or {}).values()
-        commands = [one.command for one in outstanding if one.method == "configure"]
+        now = time.monotonic_ns()
+        unanswered = [
+            records.Unanswered(one.command, one.uuid, one.hash, one.left_ms(now))
+            for one in (self.outstanding or {}).values()
+            if one.method == "configure" and one.left_ms(now) > 0
+        ]
         return records.SessionSnapshot(
-            RECORD_VERSION, self.connect_head, self.last_uuid, self.last_hash, commands,
+            RECORD_VERSION, self.connect_head, self.last_uuid, self.last_hash, unanswered,
             self.rx_bytes, self.tx_bytes, self.messages,
         )  # fmt: skip

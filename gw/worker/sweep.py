@@ -22,7 +22,7 @@ async def sweep(context: WorkerContext) -> None:
         for number, session in enumerate(list(context.sessions.values())):
             if number % _SLICE == _SLICE - 1:
                 await asyncio.sleep(0)
-            if session.ended:
+            if session.ended or session.paused:
                 continue
             now = time.monotonic_ns()
             if (

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
+import socket
 import ssl
 from typing import Any, Final
 
@@ -28,6 +31,13 @@ _VERIFY_REASONS: Final = {
     23: "revoked",
     3: "bad_certificate",  # no CRL of the issuer
 }
+
+
+_CRL_BEGIN: Final = b"-----BEGIN X509 CRL-----"
+_RECORD_HEADER: Final = 5
+_HANDSHAKE_RECORD: Final = 0x16
+_MAX_HELLO: Final = 4096
+"""Bytes of a hello that are waited for: no agent's is longer, and every buffer holds as much."""
 
 
 class IdentityError(Exception):
@@ -58,6 +68,70 @@ def server_context(devices: Devices) -> ssl.SSLContext:
     context.num_tickets = 0
     context.options |= ssl.OP_NO_COMPRESSION | ssl.OP_NO_RENEGOTIATION
     return context
+
+
+def revoked(path: str) -> frozenset[str]:
+    """Return the certificate serial numbers (lower-case hexadecimal) in a file of CRLs.
+
+    Raises OSError or ValueError if the file cannot be used.
+    """
+    from pathlib import Path
+
+    from cryptography import x509  # only here: a worker that never reloads does without it
+
+    found: set[str] = set()
+    for block in Path(path).read_bytes().split(_CRL_BEGIN)[1:]:
+        crl = x509.load_pem_x509_crl(_CRL_BEGIN + block)
+        found.update(f"{entry.serial_number:x}" for entry in crl)
+    return frozenset(found)
+
+
+async def hello_came(connection: socket.socket, deadline: float) -> bool:
+    """Wait until a whole first TLS record is there to be read; False at the deadline.
+
+    Nothing is taken from the socket. A peer that is silent, or slow, costs no handshake slot.
+    What is not TLS counts as come: the handshake says what is wrong with it.
+    """
+    loop = asyncio.get_running_loop()
+    wanted = _RECORD_HEADER
+    try:
+        while True:
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, wanted)
+            if not await _readable(loop, connection, deadline):
+                return False
+            seen = connection.recv(_RECORD_HEADER, socket.MSG_PEEK)
+            if len(seen) < _RECORD_HEADER or seen[0] != _HANDSHAKE_RECORD:
+                return True  # closed, or no TLS
+            size = _RECORD_HEADER + int.from_bytes(seen[3:5], "big")
+            if wanted >= min(size, _MAX_HELLO):
+                return True
+            wanted = min(size, _MAX_HELLO)
+    except OSError:
+        return True
+    finally:
+        with contextlib.suppress(OSError):
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, 1)
+
+
+async def _readable(
+    loop: asyncio.AbstractEventLoop, connection: socket.socket, deadline: float
+) -> bool:
+    readable: asyncio.Future[None] = loop.create_future()
+
+    def wake() -> None:
+        if not readable.done():
+            readable.set_result(None)
+
+    loop.add_reader(connection.fileno(), wake)
+    try:
+        async with asyncio.timeout_at(deadline):
+            await readable
+    except TimeoutError:
+        return False
+    finally:
+        with contextlib.suppress(ValueError, OSError):
+            loop.remove_reader(connection.fileno())
+    return True
 
 
 def failure_reason(error: BaseException) -> str:

@@ -10,7 +10,7 @@ import asyncio
 from collections import deque
 from typing import Final, NamedTuple, Protocol
 
-from gw._native.ring import RECORD_OVERHEAD, Producer
+from gw._native.ring import RECORD_OVERHEAD, Producer, RingError
 from gw.core.records import Kind
 from gw.ops import metrics
 
@@ -60,6 +60,8 @@ class Uplink:
         self._held_bytes = 0
         self._paused: dict[int, Pausable] = {}
         self._timer: asyncio.TimerHandle | None = None
+        self.failed: asyncio.Future[None] | None = None
+        """Gets the exception when the ring is unusable; the process must then end."""
 
     @property
     def drained(self) -> bool:
@@ -119,6 +121,13 @@ class Uplink:
 
     def _retry(self) -> None:
         self._timer = None
+        try:
+            self._flush()
+        except RingError as error:
+            if self.failed is not None and not self.failed.done():
+                self.failed.set_exception(error)
+
+    def _flush(self) -> None:
         while self._held:
             record = self._held[0]
             if not self._ring.push(*record, 0, 0):

@@ -38,7 +38,10 @@ class Work:
 
 def session(verdict: str = "VERIFIED") -> DeviceSession:
     certificate = PeerCertificate(SERIAL, "Issuing CA", 10, 20, "0a", verdict)
-    connect = Connect(RECORD_VERSION, "192.0.2.1:4000", certificate, 7, "", 0, 2.5)
+    connect = Connect(
+        version=RECORD_VERSION, address="192.0.2.1:4000", certificate=certificate, uuid=7,
+        config_hash="", connected_at=0, connected_ns=0, completion_ms=2.5,
+    )  # fmt: skip
     return DeviceSession(1, SERIAL, connect, 0)
 
 

@@ -11,7 +11,11 @@ CERTIFICATE = PeerCertificate(SERIAL, "Issuing CA", 10, 20, "0a", "VERIFIED")
 
 def session(number: int, connected_ns: int = 0, *, slot: int = 0, generation: int = 1,
             serial: str = SERIAL) -> DeviceSession:  # fmt: skip
-    connect = Connect(RECORD_VERSION, "192.0.2.1:4000", CERTIFICATE, 7, "", 1_800_000_000_500, 2.5)
+    connect = Connect(
+        version=RECORD_VERSION, address="192.0.2.1:4000", certificate=CERTIFICATE, uuid=7,
+        config_hash="", connected_at=1_800_000_000_500, connected_ns=connected_ns,
+        completion_ms=2.5,
+    )  # fmt: skip
     id = (slot << 56) | (generation << 32) | number
     return DeviceSession(id, serial, connect, connected_ns)
 

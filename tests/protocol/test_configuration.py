@@ -329,7 +329,7 @@ def test_read_result(result, uuid, error, text):
 
 
 def test_read_result_of_an_agent_that_tells_the_hash():
-    found = rules.read_result(answer('{"uuid":7,"config_hash":"%s","status":{"error":0}}' % A))
+    found = rules.read_result(answer(f'{{"uuid":7,"config_hash":"{A}","status":{{"error":0}}}}'))
     assert found.hash == A
 
 
@@ -363,7 +363,7 @@ def test_json_rpc_error_is_a_refusal(error, text):
         answer('{"uuid":7,"status":{"error":1e300}}'),
         answer('{"uuid":[7],"status":{"error":0}}'),
         answer('{"status":{"error":0,"text":1e999}}'),
-        answer('{"status":{"error":0,"text":%s}}' % ("[" * 50_000 + "]" * 50_000)),
+        answer('{"status":{"error":0,"text":' + "[" * 50_000 + "]" * 50_000 + "}}"),
         b'{"jsonrpc":"2.0","id":4,"error":null}',
         b'{"jsonrpc":"2.0","id":4,"error":"no"}',
         b'{"jsonrpc":"2.0","id":4,"error":{"code":"x"}}',
@@ -438,7 +438,7 @@ def test_what_parse_takes_can_be_read(members):
     ("result", "expected"),
     [
         ('{"uuid":7}', (7, "")),
-        ('{"uuid":7.0,"config_hash":"%s"}' % A, (7, A)),
+        (f'{{"uuid":7.0,"config_hash":"{A}"}}', (7, A)),
         ('{"uuid":-5}', (0, "")),
         ('{"uuid":"7"}', (0, "")),
         ('{"uuid":{}}', (0, "")),

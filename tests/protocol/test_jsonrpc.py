@@ -44,14 +44,12 @@ def test_parse_and_form_of_any_json_raise_only_their_errors(value):
             b"\\ud" in message
         )  # fmt: skip
         return
-    except ProtocolError as error:
-        assert error.reason == "not_jsonrpc"
+    except ProtocolError:
         return
     assert 0 <= jsonrpc.rpc_id(found) <= jsonrpc.MAX_RPC_ID
     try:
         form = jsonrpc.form_of(found)
-    except ProtocolError as error:
-        assert error.reason in {"not_jsonrpc", "bad_params"}
+    except ProtocolError:
         return
     assert form is not Form.EVENT or {"jsonrpc", "method", "params"} <= value.keys()
     assert form is not Form.ANSWER or {"jsonrpc", "id"} <= value.keys()
@@ -159,7 +157,7 @@ def test_rpc_id_that_is_missing():
 @given(
     st.integers(1, jsonrpc.MAX_RPC_ID),
     st.sampled_from(["configure", "ping", "reboot"]),
-    st.dictionaries(st.text(st.characters(codec="utf-8")), JSON.filter(lambda v: v == v)),  # noqa: PLR0124
+    st.dictionaries(st.text(st.characters(codec="utf-8")), JSON.filter(lambda v: v == v)),
 )
 def test_request_is_json_and_keeps_id_and_params(rpc_id, method, params):
     text = json.dumps(params)

@@ -21,6 +21,7 @@ class Session:
         self.opened_ns = now - opened
         self.last_seen = now - seen
         self.ended = False
+        self.paused = False
         self.reason = ""
         self.done = asyncio.Event()
 
