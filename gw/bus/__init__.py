@@ -1,0 +1,1 @@
+"""The event bus: where the gateway publishes what devices tell."""

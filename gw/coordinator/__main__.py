@@ -11,6 +11,7 @@ from typing import Final
 
 import uvloop
 
+from gw.coordinator import commands as states
 from gw.coordinator.commands import Commands
 from gw.coordinator.handlers import Handlers
 from gw.coordinator.intake import Intake
@@ -31,6 +32,7 @@ from gw.store.open import open_store
 EXIT_CONFIGURATION: Final = 78
 """EX_CONFIG of sysexits.h: starting again would not help."""
 _RETENTION_SECONDS: Final = 60.0
+_LEFTOVER_SECONDS: Final = 30.0
 _DAY: Final = 86_400
 
 
@@ -53,20 +55,54 @@ async def make_first_administrator(store: Store, work: Committer, settings: Sett
         )
 
 
+async def settle_leftovers(
+    store: Store, keeper: Keeper, shadows: Shadows, commands: Commands, before: int
+) -> None:
+    """End the commands of a predecessor that nobody will answer any more.
+
+    An operator's `configure` that is still pending is none of them: the device settles it.
+    """
+    for name in ("configure", "reboot"):
+        for row in await store.unfinished_commands(name):
+            if row.submitted >= before or keeper.flying(row.uuid):
+                continue
+            shadow = await shadows.get(row.serial_number)
+            if shadow is not None and shadow.row.pending_command == row.uuid:
+                continue
+            commands.finish(
+                row.uuid, states.TIMED_OUT, error_text="the gateway restarted before an answer"
+            )
+
+
 async def housekeeping(
-    keeper: Keeper, shadows: Shadows, work: Committer, settings: Settings
+    keeper: Keeper,
+    shadows: Shadows,
+    work: Committer,
+    commands: Commands,
+    store: Store,
+    settings: Settings,
 ) -> None:
     """Do what is due, once a second, for ever."""
     retention = time.monotonic() + _RETENTION_SECONDS
+    started, leftovers = time.time(), True
+    leftovers_at = time.monotonic() + _LEFTOVER_SECONDS
     while True:
         await asyncio.sleep(min(1.0, settings.configuration.answer_seconds / 4))
         keeper.expire()
+        commands.expire()
         if not work.busy:
             shadows.tidy()
         if time.monotonic() >= retention:
             retention = time.monotonic() + _RETENTION_SECONDS
-            now = int(time.time())
-            work.write(DeleteExpired(now - settings.store.retention_days * _DAY, now))
+            expired = DeleteExpired(int(time.time()) - settings.store.retention_days * _DAY,
+                                    int(time.time()))  # fmt: skip
+            work.write(expired)
+            await work.durable()
+            if expired.more:  # bounded steps, one after the other, so that intake goes on between
+                retention = 0.0
+        if leftovers and time.monotonic() >= leftovers_at:
+            leftovers = False
+            await settle_leftovers(store, keeper, shadows, commands, int(started))
 
 
 async def serve(bootstrap: Bootstrap) -> None:
@@ -97,11 +133,21 @@ async def serve(bootstrap: Bootstrap) -> None:
     await intake.start()
     tasks = [
         asyncio.create_task(intake.run()),
-        asyncio.create_task(housekeeping(keeper, shadows, work, settings)),
+        asyncio.create_task(housekeeping(keeper, shadows, work, commands, store, settings)),
     ]
     for ends in bootstrap.rings:
         if ends.name == "api":
-            requests = Requests(ends, store, work, links, presence, commands, keeper, handlers)
+            requests = Requests(
+                ends,
+                store,
+                work,
+                links,
+                presence,
+                commands,
+                keeper,
+                handlers,
+                settings.configuration.answer_seconds,
+            )
             tasks.append(asyncio.create_task(requests.run()))
     links.hello(bootstrap.generation)
 

@@ -36,6 +36,8 @@ class Commands:
     def __init__(self, work: Committer) -> None:
         self._work = work
         self._waiters: dict[str, list[Callable[[str], None]]] = {}
+        self._deadlines: dict[str, float] = {}
+        """Sent commands other than `configure` that must be answered by then, monotonic."""
 
     def create(self, row: CommandRow) -> None:
         """Write a new command."""
@@ -80,9 +82,37 @@ class Commands:
         self._work.write(PatchCommand(command, values), 512 + len(results or ""))
         self.tell(command, status)
 
+    def await_answer(self, command: str, seconds: float) -> None:
+        """The command just sent ends as timed out if it is not answered."""
+        self._deadlines[command] = time.monotonic() + seconds
+
+    def answered(self, command: str) -> bool:
+        """An answer came; False if the command has its final status already."""
+        return self._deadlines.pop(command, None) is not None
+
+    def unsent(self, command: str, reason: str) -> None:
+        """A command that is sent at most once could not be sent."""
+        if self.answered(command):
+            self.finish(command, FAILED, error_text=reason)
+
+    def expire(self) -> None:
+        """End the commands whose answer is overdue."""
+        now = time.monotonic()
+        for command in [one for one, deadline in self._deadlines.items() if now >= deadline]:
+            del self._deadlines[command]
+            self.finish(command, TIMED_OUT, error_text="no answer came")
+
     def wait(self, command: str, waiter: Callable[[str], None]) -> None:
         """Call `waiter` with the status once the command is settled or given up for now."""
         self._waiters.setdefault(command, []).append(waiter)
+
+    def stop_waiting(self, command: str, waiter: Callable[[str], None]) -> None:
+        """Undo `wait`."""
+        waiters = self._waiters.get(command, [])
+        if waiter in waiters:
+            waiters.remove(waiter)
+        if not waiters:
+            self._waiters.pop(command, None)
 
     def tell(self, command: str, status: str) -> None:
         """Wake those who wait for a command, once what was written is durable."""

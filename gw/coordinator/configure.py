@@ -32,7 +32,9 @@ class Configure:
         keeper: Keeper,
         commands: Commands,
         presence: Presence,
+        answer_seconds: float,
     ) -> None:
+        self._answer_seconds = answer_seconds
         self._store = store
         self._work = work
         self._keeper = keeper
@@ -141,4 +143,10 @@ class Configure:
                 done.set_result(status)
 
         self._commands.wait(uuid, settled)
-        return await done
+        try:
+            async with asyncio.timeout(self._answer_seconds):
+                return await done
+        except TimeoutError:
+            return states.PENDING  # the change stays, and the device's next report settles it
+        finally:
+            self._commands.stop_waiting(uuid, settled)

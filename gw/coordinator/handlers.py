@@ -29,6 +29,7 @@ log = logs.get("devices")
 
 _CONNECTED: Final = metrics.index("gw_devices_connected")
 _POLICY_VIOLATION: Final = 1008
+_INTERNAL_ERROR: Final = 1011
 _decode_connect = msgspec.json.Decoder(wire.ConnectParams).decode
 
 
@@ -75,7 +76,14 @@ class Handlers:
         if handler is None:
             log.error("unknown kind of record", kind=record.kind)
             return
-        handler(record)
+        try:
+            handler(record)
+        except Exception:
+            if record.kind == Kind.CONNECT:  # no half-made session: the device comes again
+                serial = serial_from_int(record.serial)
+                self._presence.remove(serial, record.session)
+                self._links.close(record.session, serial, _INTERNAL_ERROR, "error")
+            raise
 
     # -- sessions
 
@@ -100,9 +108,7 @@ class Handlers:
             return
         present = self._presence.of(serial)
         again = present is not None and present.id == record.session
-        session = (
-            present if again else DeviceSession(record.session, serial, head, record.received_ns)
-        )
+        session = present if again else DeviceSession(record.session, serial, head)
         assert session is not None
         if not again and not self._take_over(session):
             return
@@ -118,7 +124,6 @@ class Handlers:
         if not again:
             log.info("device connected", serial=serial, address=head.address,
                      firmware=params.firmware, uuid=params.uuid)  # fmt: skip
-            self._work.then(lambda: self._links.accept(session.id, serial))
         report = Report(head.uuid, head.config_hash, Source.CONNECT)
         self._keeper.report(shadow, session, report)
 
@@ -151,6 +156,10 @@ class Handlers:
         serial = serial_from_int(record.serial)
         session = self._presence.owner(serial, record.session)
         if session is None:
+            # It ended while no coordinator was there, or was replaced.
+            shadow = self.shadows.cached(serial)
+            if shadow is not None and self._presence.of(serial) is None:
+                shadow.set(self._work, last_recorded_contact=received_at(record))
             return
         session.traffic(head.rx_bytes, head.tx_bytes, head.messages)
         session.last_contact = received_at(record)
@@ -180,15 +189,13 @@ class Handlers:
             # It connected while no coordinator was there to refuse it, or was deleted meanwhile.
             self._links.close(record.session, serial, _POLICY_VIOLATION, "refused")
             return
-        connected_ns = head.connect.connected_at * 1_000_000
-        session = DeviceSession(record.session, serial, head.connect, connected_ns)
-        session.connected_ns = record.received_ns
+        session = DeviceSession(record.session, serial, head.connect)
         session.firmware, session.reason = shadow.row.firmware, shadow.row.connect_reason
         session.traffic(head.rx_bytes, head.tx_bytes, head.messages)
         if not self._take_over(session):
             return
         self._attach(shadow, session)
-        self._keeper.resume(shadow, session, head.commands)
+        self._keeper.resume(shadow, session, head.unanswered)
         if head.last_uuid >= 0:
             self._keeper.report(
                 shadow, session, Report(head.last_uuid, head.last_hash, Source.STATE)
@@ -199,15 +206,22 @@ class Handlers:
     def _message(self, record: Record) -> None:
         serial = serial_from_int(record.serial)
         shadow = self.shadows.cached(serial)
-        if shadow is None or shadow.row.quarantined:
+        if shadow is None or shadow.row.quarantined or self._shut_out(serial, record):
             return
         self._messages.handle(record, shadow, self._presence.owner(serial, record.session))
+
+    def _shut_out(self, serial: str, record: Record) -> bool:
+        """A blacklisted device may say nothing, whether it said `connect` or not."""
+        if serial not in self.blacklist:
+            return False
+        self._links.close(record.session, serial, _POLICY_VIOLATION, "blacklisted")
+        return True
 
     def _answer(self, record: Record) -> None:
         head = records.decode(records.Answer, record.head)
         serial = serial_from_int(record.serial)
         shadow = self.shadows.cached(serial)
-        if shadow is None:
+        if shadow is None or self._shut_out(serial, record):
             return
         session = self._presence.owner(serial, record.session)
         if head.method == "configure":
@@ -215,7 +229,7 @@ class Handlers:
         elif head.command == shadow.probe:
             if session is not None:
                 self._keeper.probed(shadow, session, record.body)
-        else:
+        elif self._commands.answered(head.command):
             self._commands.finish(
                 head.command,
                 states.COMPLETED,
@@ -228,3 +242,4 @@ class Handlers:
         shadow = self.shadows.cached(serial_from_int(record.serial))
         if shadow is not None:
             self._keeper.unsent(shadow, head.command, head.reason)
+        self._commands.unsent(head.command, head.reason)

@@ -7,7 +7,6 @@ read in one place.
 
 from __future__ import annotations
 
-import asyncio
 import time
 from typing import Final
 
@@ -15,6 +14,7 @@ import msgspec
 
 from gw.coordinator import commands as states
 from gw.coordinator.commands import Commands
+from gw.coordinator.delivery import Delivery
 from gw.coordinator.links import Links
 from gw.coordinator.presence import DeviceSession, Presence
 from gw.coordinator.shadow import InFlight, Shadow
@@ -38,7 +38,6 @@ from gw.protocol.configuration import (
     Source,
     Verdict,
 )
-from gw.protocol.messages import capabilities
 from gw.store.interface import AdoptPending, Store
 from gw.store.rows import CommandRow
 
@@ -57,6 +56,7 @@ _NO_REJECTION: Final = {
 _NO_PENDING: Final = {
     "pending_configuration": "", "pending_uuid": 0, "pending_hash": "", "pending_command": "",
 }  # fmt: skip
+_PROBE_SECONDS: Final = 60
 _SETTLED: Final = {"sends": 0, "last_sent": 0, "hold": ""}
 
 
@@ -74,7 +74,6 @@ class Keeper:
         counters: metrics.CounterPage,
     ) -> None:
         self._work = work
-        self._store = store
         self._links = links
         self._presence = presence
         self._commands = commands
@@ -87,7 +86,9 @@ class Keeper:
             settings.resend_limit,
         )
         self._flights: dict[str, Shadow] = {}
-        self._deliveries: set[asyncio.Task[None]] = set()
+        self._probes: dict[str, tuple[Shadow, float]] = {}
+        """Devices that are asked for their active configuration, and until when."""
+        self._delivery = Delivery(store, links, settings.answer_seconds, self._undelivered)
 
     # -- what devices say
 
@@ -195,48 +196,22 @@ class Keeper:
         self._flights[shadow.serial] = shadow
         self._counters.add(_PUSHES[cause])
         log.info("configuration sent", serial=shadow.serial, uuid=uuid, cause=cause)
-        self._work.then(lambda: self._spawn(shadow, flight))
+        self._work.then(lambda: self._delivery.put(shadow, flight))
 
-    def _spawn(self, shadow: Shadow, flight: InFlight) -> None:
-        task = asyncio.get_running_loop().create_task(self._deliver(shadow, flight))
-        self._deliveries.add(task)
-        task.add_done_callback(self._deliveries.discard)
-
-    async def _deliver(self, shadow: Shadow, flight: InFlight) -> None:
-        """Read the document and hand it to the worker, unless it was overtaken meanwhile."""
-        try:
-            row = await self._store.device(shadow.serial)
-            kept = await self._store.capabilities(shadow.serial)
-            if shadow.in_flight is not flight or row is None:
-                return
-            if flight.uuid not in (row.pending_uuid, row.config_uuid):
-                self.unsent(shadow, flight.command, "a newer change came first")
-                self.push(shadow, "write")
-                return
-            pending = row.pending_uuid == flight.uuid
-            text = row.pending_configuration if pending else row.configuration
-            document = rules.with_uuid(text, flight.uuid)
-            params = rules.configure_params(shadow.serial, flight.uuid, 0, document, flight.hash)
-            compress = kept is not None and capabilities(kept.capabilities.encode()).compress_cmd
-            order = records.SendRpc(
-                RECORD_VERSION,
-                flight.command,
-                "configure",
-                int(self._answer_seconds * 1000),
-                compress,
-            )
-            if not self._links.send_rpc(flight.session, shadow.serial, order, params):
-                self.unsent(shadow, flight.command, "the queue to the worker is full")
-        except Exception as error:
-            log.exception("delivery failed", serial=shadow.serial, detail=repr(error))
-            self.unsent(shadow, flight.command, "the configuration could not be read")
+    def _undelivered(self, shadow: Shadow, flight: InFlight, reason: str) -> None:
+        """A push never reached the worker: it counts as no send, and the next report decides."""
+        shadow.set(self._work, sends=max(0, shadow.row.sends - 1), last_sent=0)
+        self._lost(shadow, flight, reason)
+        if flight.uuid != shadow.facts().target_uuid:
+            self.push(shadow, "write")
 
     def _probe(self, shadow: Shadow, session: DeviceSession) -> None:
         """Ask a switch by `ping`, whose answer names the configuration that is active."""
         if shadow.probe:
             return
         shadow.probe = command = states.new_uuid()
-        order = records.SendRpc(RECORD_VERSION, command, "ping", 60_000, False)
+        self._probes[shadow.serial] = (shadow, time.monotonic() + _PROBE_SECONDS)
+        order = records.SendRpc(RECORD_VERSION, command, "ping", _PROBE_SECONDS * 1000, False)
         params = b'{"serial":"%s"}' % shadow.serial.encode()
 
         def ask() -> None:
@@ -253,11 +228,12 @@ class Keeper:
         """A device answered a `configure`. Late answers count if nothing has overtaken them."""
         flight = shadow.in_flight
         row = shadow.row
-        if flight is not None and flight.command == answer.command:
-            uuid, content, system = flight.uuid, flight.hash, flight.system
+        uuid, content = answer.uuid, answer.hash
+        if flight is not None and (flight.command, flight.uuid) == (answer.command, uuid):
+            system = flight.system
             self._landed(shadow)
-        elif answer.command == row.pending_command:
-            uuid, content, system = row.pending_uuid, row.pending_hash, False
+        elif flight is None and uuid == shadow.facts().target_uuid:
+            system = answer.command != row.pending_command
         else:
             log.info("late answer, not applied", serial=shadow.serial, command=answer.command)
             return
@@ -402,24 +378,27 @@ class Keeper:
         if shadow.in_flight is not None:
             self._lost(shadow, shadow.in_flight, "the connection was lost before an answer came")
 
-    def resume(self, shadow: Shadow, session: DeviceSession, outstanding: list[str]) -> None:
+    def resume(
+        self, shadow: Shadow, session: DeviceSession, unanswered: list[records.Unanswered]
+    ) -> None:
         """A new coordinator found a session whose `configure` may still be answered."""
-        row = shadow.row
-        if not outstanding or shadow.in_flight is not None:
-            return
-        facts = shadow.facts()
-        own = bool(row.pending_command) and row.pending_command in outstanding
-        if row.pending_uuid and not own:
-            return
-        shadow.in_flight = InFlight(
-            row.pending_command if own else outstanding[-1],
-            facts.target_uuid,
-            facts.target_hash,
-            session.id,
-            time.monotonic() + self._answer_seconds,
-            not own,
-        )
-        self._flights[shadow.serial] = shadow
+        target = shadow.facts().target_uuid
+        for one in unanswered:
+            if one.uuid == target and shadow.in_flight is None:
+                shadow.in_flight = InFlight(
+                    one.command,
+                    one.uuid,
+                    one.hash,
+                    session.id,
+                    time.monotonic() + one.left_ms / 1000,
+                    one.command != shadow.row.pending_command,
+                )
+                self._flights[shadow.serial] = shadow
+
+    def flying(self, command: str) -> bool:
+        """Tell whether a command may still be answered."""
+        flights = (shadow.in_flight for shadow in self._flights.values())
+        return any(flight is not None and flight.command == command for flight in flights)
 
     def expire(self) -> None:
         """Give up waiting for answers that are overdue; the next report settles the change."""
@@ -434,12 +413,26 @@ class Keeper:
             self._lost(shadow, flight, text)
             if not flight.system:
                 self._commands.tell(flight.command, states.PENDING)
+        for serial, (shadow, deadline) in list(self._probes.items()):
+            if now >= deadline:
+                del self._probes[serial]
+                shadow.probe = ""
+
+    def forget(self, shadow: Shadow) -> None:
+        """The device is deleted: nothing about it is waited for."""
+        self._flights.pop(shadow.serial, None)
+        self._probes.pop(shadow.serial, None)
+        shadow.in_flight = None
+        if shadow.row.pending_command:
+            self._commands.tell(shadow.row.pending_command, states.EXPIRED)
+
+    async def delivered(self) -> None:
+        """Wait until no push is on its way to a worker."""
+        await self._delivery.drained()
 
     async def close(self) -> None:
         """End deliveries under way."""
-        for task in list(self._deliveries):
-            task.cancel()
-        await asyncio.gather(*self._deliveries, return_exceptions=True)
+        await self._delivery.close()
 
     # -- what operators write
 

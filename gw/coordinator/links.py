@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
+from collections import deque
+from typing import Final, NamedTuple
 
 from gw._native.ring import Producer
 from gw.coordinator.presence import slot_of
@@ -14,69 +17,104 @@ from gw.ops import logs
 
 log = logs.get("links")
 
+_RETRY_SECONDS: Final = 0.01
+_MAX_WAITING: Final = 100_000
+"""Orders that wait for room in one queue: a close for every session, and more."""
+
+
+class _Order(NamedTuple):
+    kind: Kind
+    session: int
+    serial: int
+    head: bytes
+    body: bytes
+
+
+class _Link:
+    """One queue, and the small orders that found it full: none of them may be lost."""
+
+    def __init__(self, ends: RingEnds) -> None:
+        self.name = ends.name
+        self._ring = Producer(ends.down_memfd, ends.down_wake)
+        self._waiting: deque[_Order] = deque()
+        self._timer: asyncio.TimerHandle | None = None
+
+    def push(self, order: _Order) -> bool:
+        """Send now; False if there is no room, or if others wait for some."""
+        return not self._waiting and self._push(order)
+
+    def push_or_wait(self, order: _Order) -> None:
+        """Send now, or as soon as there is room; order is kept."""
+        if self.push(order):
+            return
+        if len(self._waiting) >= _MAX_WAITING:
+            log.error("an order was dropped", queue=self.name, kind=order.kind.name)
+            return
+        self._waiting.append(order)
+        self._schedule()
+
+    def _push(self, order: _Order) -> bool:
+        return self._ring.push(
+            order.kind, order.session, order.serial, time.monotonic_ns(), order.head, order.body
+        )
+
+    def _schedule(self) -> None:
+        if self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(_RETRY_SECONDS, self._flush)
+
+    def _flush(self) -> None:
+        self._timer = None
+        while self._waiting and self._push(self._waiting[0]):
+            self._waiting.popleft()
+        if self._waiting:
+            self._schedule()
+
 
 class Links:
     """Sends orders to workers and answers to the API."""
 
     def __init__(self, rings: list[RingEnds]) -> None:
-        self._workers: dict[int, Producer] = {}
-        self._api: Producer | None = None
+        self._workers: dict[int, _Link] = {}
+        self._api: _Link | None = None
         for ends in rings:
-            producer = Producer(ends.down_memfd, ends.down_wake)
             role, _, slot = ends.name.rpartition("-")
             if role == "worker":
-                self._workers[int(slot)] = producer
+                self._workers[int(slot)] = _Link(ends)
             else:
-                self._api = producer
+                self._api = _Link(ends)
 
     def hello(self, generation: int) -> None:
         """Tell everybody that this coordinator is new."""
-        head = records.encode(records.Hello(RECORD_VERSION, generation))
-        for producer in self._everybody():
-            self._push(producer, Kind.HELLO, 0, 0, head, b"")
+        for link in (*self._workers.values(), self._api):
+            if link is not None:
+                link.push_or_wait(_hello(generation))
 
     def hello_worker(self, slot: int, generation: int) -> None:
         """Repeat it for one worker that started meanwhile."""
-        head = records.encode(records.Hello(RECORD_VERSION, generation))
-        self._push(self._workers[slot], Kind.HELLO, 0, 0, head, b"")
-
-    def _everybody(self) -> list[Producer]:
-        found = list(self._workers.values())
-        return found if self._api is None else [*found, self._api]
+        self._workers[slot].push_or_wait(_hello(generation))
 
     def close(self, session: int, serial: str, code: int, reason: str) -> None:
         """Close a session."""
-        self._to_session(Kind.SESSION_CLOSE, session, serial,
-                         records.SessionClose(RECORD_VERSION, code, reason), b"")  # fmt: skip
-
-    def accept(self, session: int, serial: str) -> None:
-        """Tell that a session is accepted."""
-        self._to_session(
-            Kind.SESSION_ACCEPTED, session, serial, records.SessionAccepted(RECORD_VERSION), b""
-        )
+        link = self._workers.get(slot_of(session))
+        if link is not None:
+            head = records.SessionClose(RECORD_VERSION, code, reason)
+            link.push_or_wait(_order(Kind.SESSION_CLOSE, session, serial, head, b""))
 
     def send_rpc(self, session: int, serial: str, order: records.SendRpc, params: bytes) -> bool:
         """Have a request sent; False if the worker's queue is full."""
-        return self._to_session(Kind.SEND_RPC, session, serial, order, params)
+        link = self._workers.get(slot_of(session))
+        return link is not None and link.push(_order(Kind.SEND_RPC, session, serial, order, params))
 
     def respond(self, response: records.Response, body: bytes) -> bool:
-        """Answer a request of the API."""
-        if self._api is None:
-            return False
-        return self._push(self._api, Kind.RESPONSE, 0, 0, records.encode(response), body)
-
-    def _to_session(self, kind: Kind, session: int, serial: str, head: Head, body: bytes) -> bool:
-        producer = self._workers.get(slot_of(session))
-        if producer is None:
-            return False
-        return self._push(
-            producer, kind, session, serial_to_int(serial), records.encode(head), body
+        """Answer a request of the API; False if its queue is full."""
+        return self._api is not None and self._api.push(
+            _Order(Kind.RESPONSE, 0, 0, records.encode(response), body)
         )
 
-    def _push(
-        self, producer: Producer, kind: Kind, session: int, serial: int, head: bytes, body: bytes
-    ) -> bool:
-        done = producer.push(kind, session, serial, time.monotonic_ns(), head, body)
-        if not done:
-            log.warning("a queue is full", kind=kind.name)
-        return done
+
+def _order(kind: Kind, session: int, serial: str, head: Head, body: bytes) -> _Order:
+    return _Order(kind, session, serial_to_int(serial), records.encode(head), body)
+
+
+def _hello(generation: int) -> _Order:
+    return _Order(Kind.HELLO, 0, 0, records.encode(records.Hello(RECORD_VERSION, generation)), b"")

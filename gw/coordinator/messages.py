@@ -28,6 +28,7 @@ log = logs.get("messages")
 LOG, CRASH, REBOOT = 0, 1, 2
 """Kinds of device logs (southbound.md 6.10)."""
 
+_REBOOT_SECONDS: Final = 30
 _SOURCES: Final = {"state": Source.STATE, "healthcheck": Source.HEALTHCHECK}
 
 
@@ -133,13 +134,14 @@ class Messages:
                 details=details,
             )
         )
-        order = records.SendRpc(RECORD_VERSION, command, "reboot", 30_000, False)
-        self._work.then(
-            lambda: (
-                self._links.send_rpc(record.session, shadow.serial, order, details.encode())
-                and None
-            )
-        )
+        order = records.SendRpc(RECORD_VERSION, command, "reboot", _REBOOT_SECONDS * 1000, False)
+        self._commands.await_answer(command, _REBOOT_SECONDS)
+
+        def send() -> None:
+            if not self._links.send_rpc(record.session, shadow.serial, order, details.encode()):
+                self._commands.unsent(command, "the queue to the worker is full")
+
+        self._work.then(send)
 
 
 _P = TypeVar("_P", bound=messages.Params)

@@ -20,10 +20,10 @@ class DeviceSession:
         "tx_bytes", "uuid",
     )  # fmt: skip
 
-    def __init__(self, id: int, serial: str, connect: Connect, connected_ns: int) -> None:
+    def __init__(self, id: int, serial: str, connect: Connect) -> None:
         self.id = id
         self.serial = serial
-        self.connected_ns = connected_ns
+        self.connected_ns = connect.connected_ns
         """Monotonic time of its `connect`: the newest session of a device wins."""
         self.address = connect.address
         self.certificate = connect.certificate

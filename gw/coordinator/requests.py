@@ -10,7 +10,7 @@ from typing import Any, Final
 import msgspec
 
 from gw._native import ConfigError, config_hash
-from gw._native.ring import Consumer, Record
+from gw._native.ring import Consumer, Record, RingCorrupted
 from gw.coordinator import status
 from gw.coordinator.commands import SYSTEM, Commands
 from gw.coordinator.configure import Configure
@@ -56,6 +56,7 @@ class Requests:
         commands: Commands,
         keeper: Keeper,
         handlers: Handlers,
+        answer_seconds: float,
     ) -> None:
         self._ring = Consumer(ends.up_memfd, ends.up_wake)
         self._wake_fd = ends.up_wake
@@ -67,7 +68,7 @@ class Requests:
         self._keeper = keeper
         self._handlers = handlers
         self._shadows = handlers.shadows
-        self._configure = Configure(store, work, keeper, commands, presence)
+        self._configure = Configure(store, work, keeper, commands, presence, answer_seconds)
         self._tasks: set[asyncio.Task[None]] = set()
         self._wake = asyncio.Event()
         self._writing = asyncio.Lock()
@@ -98,7 +99,7 @@ class Requests:
         loop.add_reader(self._wake_fd, self._wake.set)
         try:
             while True:
-                taken = self._ring.read(64)
+                taken = self._read()
                 for record in taken:
                     if record.kind == Kind.REQUEST:
                         task = loop.create_task(self._serve(record))
@@ -118,6 +119,15 @@ class Requests:
         finally:
             loop.remove_reader(self._wake_fd)
 
+    def _read(self) -> list[Record]:
+        try:
+            return self._ring.read(64)
+        except RingCorrupted as error:
+            # The API repeats what it has no answer to.
+            self._ring.skip_all()
+            log.error("the API's queue was damaged", detail=str(error))
+            return []
+
     async def _serve(self, record: Record) -> None:
         request = records.decode(records.Request, record.head)
         error, detail, result = 0, "", {}
@@ -134,6 +144,12 @@ class Requests:
             log.exception("a request failed", operation=request.operation, detail=repr(failed))
             error, detail = 1002, "the coordinator could not carry it out; its log says why"
         response = records.Response(RECORD_VERSION, request.id, error, detail, result)
+        try:
+            records.encode(response)
+        except (OverflowError, TypeError, ValueError) as failed:
+            log.error("an answer cannot be sent", operation=request.operation, detail=str(failed))
+            text = "the answer has a value that cannot be sent"
+            response = records.Response(RECORD_VERSION, request.id, 1002, text, {})
         pause = 0.005
         for _ in range(12):  # the API's queue is full: some 10 s in all, then the API asks no more
             if self._links.respond(response, b""):
@@ -226,13 +242,17 @@ class Requests:
         serial = arguments["serial"]
         await self._known(serial)
         session = self._presence.of(serial)
-        self._shadows.drop(serial)
+        shadow = self._shadows.drop(serial)
+        if shadow is not None:
+            self._keeper.forget(shadow)
         if session is not None:
             self._presence.remove(serial, session.id)
             self._work.then(
                 lambda: self._links.close(session.id, serial, _POLICY_VIOLATION, "deleted")
             )
-        return await self._put(interface.DeleteDevice(serial))
+        await self._put(interface.DeleteDevice(serial))
+        self._shadows.dropped(serial)
+        return {}
 
     async def _records_delete(self, arguments: Arguments, body: bytes) -> dict[str, Any]:
         return await self._put(
@@ -255,13 +275,19 @@ class Requests:
         return {"status": await self._configure.run(shadow, arguments, body)}
 
     async def _command_delete(self, arguments: Arguments, body: bytes) -> dict[str, Any]:
-        uuid = arguments.get("uuid", "")
+        uuid, serial = arguments.get("uuid", ""), arguments.get("serial", "")
         if uuid:
             row = await self._store.command(uuid)
-            if row is not None:
-                shadow = await self._shadows.get(row.serial_number)
-                if shadow is not None and shadow.row.pending_command == uuid:
-                    self._keeper.cancel(shadow)
+            serial = row.serial_number if row is not None else ""
+        shadow = await self._shadows.get(serial) if serial else None
+        pending = shadow.row.pending_command if shadow is not None else ""
+        if shadow is not None and pending:
+            row = await self._store.command(pending)
+            start, end = arguments.get("start", 0), arguments.get("end", 0)
+            submitted = row.submitted if row is not None else 0
+            within = start <= submitted and (not end or submitted <= end)
+            if pending == uuid or (not uuid and within):
+                self._keeper.cancel(shadow)
         return await self._put(
             interface.DeleteCommands(
                 uuid,

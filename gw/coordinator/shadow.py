@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from typing import Any, Final
 
@@ -12,6 +13,7 @@ from gw.protocol.configuration import Facts
 from gw.store import rows
 from gw.store.interface import PatchDevice, Reader
 
+_TIDY_SLICE: Final = 1000
 _IDLE_SECONDS: Final = 120.0
 """A shadow that nobody touched for so long, and whose device is away, is let go."""
 
@@ -97,7 +99,10 @@ class Shadows:
 
     def __init__(self, reader: Reader) -> None:
         self._reader = reader
+        self._to_look_at: list[str] = []
         self._known: dict[str, Shadow] = {}
+        self._gone: dict[str, float] = {}
+        """Deleted devices, and since when that is durable; infinite while it is not yet."""
 
     def __len__(self) -> int:
         return len(self._known)
@@ -116,8 +121,11 @@ class Shadows:
     async def load(self, serials: list[str]) -> None:
         """Bring devices into memory; unknown ones stay absent."""
         for start in range(0, len(serials), 500):
+            began = time.monotonic()
             found = await self._reader.shadows(serials[start : start + 500])
             for serial, row in found.items():
+                if self._gone.get(serial, 0.0) >= began:
+                    continue  # read before it was deleted
                 # A device that was created meanwhile is newer than what was read.
                 self._known.setdefault(serial, Shadow(row))
 
@@ -129,19 +137,27 @@ class Shadows:
 
     def add(self, shadow: Shadow) -> None:
         """A device was created."""
+        self._gone.pop(shadow.serial, None)
         self._known[shadow.serial] = shadow
 
     def drop(self, serial: str) -> Shadow | None:
-        """A device was deleted."""
+        """A device is being deleted: it is unknown from now on."""
+        self._gone[serial] = math.inf
         return self._known.pop(serial, None)
 
+    def dropped(self, serial: str) -> None:
+        """The deletion is durable."""
+        if serial in self._gone:
+            self._gone[serial] = time.monotonic()
+
     def tidy(self) -> None:
-        """Let go of shadows of devices that are away."""
+        """Let go of shadows of devices that are away; looks at some of them each time."""
         limit = time.monotonic() - _IDLE_SECONDS
-        old = [
-            serial
-            for serial, one in self._known.items()
-            if not one.session and one.in_flight is None and one.touched < limit
-        ]
-        for serial in old:
-            del self._known[serial]
+        if not self._to_look_at:
+            self._to_look_at = list(self._known)
+            self._gone = {one: since for one, since in self._gone.items() if since > limit}
+        for serial in self._to_look_at[-_TIDY_SLICE:]:
+            one = self._known.get(serial)
+            if one and not one.session and one.in_flight is None and one.touched < limit:
+                del self._known[serial]
+        del self._to_look_at[-_TIDY_SLICE:]

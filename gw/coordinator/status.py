@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
 from gw.coordinator.presence import DeviceSession
 from gw.coordinator.shadow import Shadow
 from gw.store.interface import Reader
+
+_LARGEST: Final = 2.0**53
 
 
 class _Memory(msgspec.Struct):
@@ -66,16 +68,22 @@ def summarize(state: str) -> dict[str, Any]:
     if isinstance(temperature, list):
         temperature = temperature[0] if temperature else 0
     counts = _associations(parts)
+    used = 100 * (total - unit.memory.free) / total if total else 0.0
     return {
         "hasGPS": bytes(parts.gps)[:1] == b"{",
-        "memoryUsed": round(100 * (total - unit.memory.free) / total, 2) if total else 0.0,
-        "load": unit.load[1] if len(unit.load) > 1 else 0.0,
-        "temperature": temperature,
-        "uptime": int(unit.uptime),
+        "memoryUsed": round(_sane(used), 2),
+        "load": _sane(unit.load[1]) if len(unit.load) > 1 else 0.0,
+        "temperature": _sane(temperature),
+        "uptime": int(_sane(unit.uptime)),
         "associations_2G": counts["2G"],
         "associations_5G": counts["5G"],
         "associations_6G": counts["6G"],
     }
+
+
+def _sane(number: float) -> float:
+    """Return a number that every client can read: devices send what they like."""
+    return number if -_LARGEST < number < _LARGEST else 0.0
 
 
 def _associations(parts: _State) -> dict[str, int]:

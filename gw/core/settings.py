@@ -150,12 +150,12 @@ class Configuration(Section):
 
     answer_seconds: Seconds = 120.0
     """How long a `configure` may take to be answered."""
-    resend_at_once: Count = 3
+    resend_at_once: Count = 8
     """Sends of one configuration without delay; further ones grow apart."""
     resend_seconds: Seconds = 30.0
     """First delay, doubled for each further send."""
     resend_max_seconds: Seconds = 3600.0
-    resend_limit: Count = 20
+    resend_limit: Count = 24
     """Sends of one configuration after which only a change or an operator helps."""
 
 

@@ -18,7 +18,8 @@ HANDSHAKE_FAILURES = (
 )  # fmt: skip
 SESSION_ENDS = (
     "peer", "replaced", "serial_mismatch", "protocol_errors", "bad_json", "binary", "too_big",
-    "depth", "idle", "no_connect", "refused", "blacklisted", "revoked", "deleted", "slow", "drain", "error",
+    "depth", "idle", "no_connect", "refused", "blacklisted", "revoked",
+    "deleted", "slow", "drain", "error",
 )  # fmt: skip
 PROTOCOL_ERRORS = (
     "not_jsonrpc", "unknown_method", "bad_params", "bad_compression", "not_connected",

@@ -42,7 +42,7 @@ def session(verdict: str = "VERIFIED") -> DeviceSession:
         version=RECORD_VERSION, address="192.0.2.1:4000", certificate=certificate, uuid=7,
         config_hash="", connected_at=0, connected_ns=0, completion_ms=2.5,
     )  # fmt: skip
-    return DeviceSession(1, SERIAL, connect, 0)
+    return DeviceSession(1, SERIAL, connect)
 
 
 def connect(found: dict | None = None, uuid: int = 1, **members: object) -> ConnectParams:

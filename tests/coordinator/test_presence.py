@@ -17,7 +17,7 @@ def session(number: int, connected_ns: int = 0, *, slot: int = 0, generation: in
         completion_ms=2.5,
     )  # fmt: skip
     id = (slot << 56) | (generation << 32) | number
-    return DeviceSession(id, serial, connect, connected_ns)
+    return DeviceSession(id, serial, connect)
 
 
 def test_ids_hold_slot_and_generation():
