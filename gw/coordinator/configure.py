@@ -98,7 +98,11 @@ class Configure:
             shadow.set(self._work, quarantined=False)
         shadow.strict = bool(arguments.get("strict"))
         self._commands.create(row)
-        self._keeper.change(shadow, document, content, row)
+        try:
+            self._keeper.change(shadow, document, content, row, "operator" if equal else "write")
+        except OverflowError as error:
+            self._commands.finish(uuid, states.FAILED, error_text=str(error))
+            raise
         details = (
             b'{"serial":"%s","uuid":%d,"when":0,"config":%s}'
             % (

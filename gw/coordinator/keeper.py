@@ -233,7 +233,7 @@ class Keeper:
             system = flight.system
             self._landed(shadow)
         elif flight is None and uuid == shadow.facts().target_uuid:
-            system = answer.command != row.pending_command
+            system = False  # one of the gateway's own has ended when its time was up
         else:
             log.info("late answer, not applied", serial=shadow.serial, command=answer.command)
             return
@@ -436,11 +436,21 @@ class Keeper:
 
     # -- what operators write
 
-    def change(self, shadow: Shadow, document: bytes, content: str, command: CommandRow) -> None:
-        """Make a configuration the device's pending change, and send it if the device is here."""
+    def change(
+        self,
+        shadow: Shadow,
+        document: bytes,
+        content: str,
+        command: CommandRow,
+        cause: Cause = "write",
+    ) -> None:
+        """Make a configuration the device's pending change, and send it if the device is here.
+
+        Raises OverflowError if no configuration id is left above the one the device reports.
+        """
         row = shadow.row
-        self._supersede(shadow, command.uuid)
         uuid = self._new_uuid(shadow)
+        self._supersede(shadow, command.uuid)
         shadow.set(
             self._work,
             pending_configuration=document.decode(),
@@ -451,15 +461,15 @@ class Keeper:
             **_SETTLED,
         )
         log.info("change written", serial=row.serial_number, uuid=uuid, by=command.submitted_by)
-        self.push(shadow, "write")
+        self.push(shadow, cause)
 
     def replace(self, shadow: Shadow, document: bytes, content: str) -> bool:
         """Make a configuration the device's stored one. False if it already is the target."""
         facts = shadow.facts()
         if content == facts.target_hash and facts.target_uuid:
             return False
-        self._supersede(shadow, "")
         uuid = self._new_uuid(shadow)
+        self._supersede(shadow, "")
         shadow.set(
             self._work,
             configuration=document.decode(),
@@ -473,19 +483,6 @@ class Keeper:
         self.push(shadow, "write")
         return True
 
-    def resend(self, shadow: Shadow) -> bool:
-        """An operator asks for the target to be sent again, refused or not.
-
-        False if the device is away, or is being sent it anyway.
-        """
-        if shadow.in_flight is not None:
-            return False
-        shadow.set(self._work, **_NO_REJECTION, **_SETTLED)
-        uuid = self._new_uuid(shadow)
-        name = "pending_uuid" if shadow.row.pending_uuid else "config_uuid"
-        shadow.set(self._work, **{name: uuid})
-        return self.push(shadow, "operator")
-
     def cancel(self, shadow: Shadow) -> None:
         """An operator deletes the command of a change under way: the stored one stays."""
         command = shadow.row.pending_command
@@ -495,11 +492,12 @@ class Keeper:
             self._landed(shadow)
 
     def _new_uuid(self, shadow: Shadow) -> int:
+        """Return an id above all that the device may know. Raises OverflowError if none is left."""
         row = shadow.row
         session = self._presence.of(shadow.serial)
         reported = session.uuid if session is not None else row.applied_uuid
         used = (row.config_uuid, row.pending_uuid, row.rejected_uuid, row.applied_uuid, reported)
-        return rules.next_uuid(time.time(), *(one for one in used if one < MAX_CONFIG_UUID))
+        return rules.next_uuid(time.time(), *(one for one in used if one <= MAX_CONFIG_UUID))
 
     def _supersede(self, shadow: Shadow, command: str) -> None:
         old = shadow.row.pending_command

@@ -14,7 +14,7 @@ from gw.coordinator.work import Committer
 from gw.core.ids import MAX_CONFIG_UUID, mac_address
 from gw.ops import logs
 from gw.protocol import configuration as rules
-from gw.protocol.messages import Capabilities, ConnectParams, capabilities
+from gw.protocol.messages import Capabilities, ConnectParams, capabilities, is_object
 from gw.store.interface import PutCapabilities, PutDevice
 from gw.store.rows import DefaultConfigurationRow, DeviceRow
 
@@ -122,7 +122,7 @@ def update(shadow: Shadow, params: ConnectParams, session: DeviceSession, work: 
     if not row.last_recorded_contact:
         values["last_recorded_contact"] = now
     shadow.set(work, **values)
-    if found.restrictions is not msgspec.UNSET:
+    if found.restrictions is not msgspec.UNSET and is_object(found.restrictions):
         shadow.set(
             work, restricted_device=True, restriction_details=bytes(found.restrictions).decode()
         )

@@ -140,6 +140,8 @@ class Requests:
             error, detail = failed.number, failed.extra
         except ConfigError as failed:
             error, detail = 1008, str(failed)
+        except OverflowError as failed:
+            error, detail = 1012, str(failed)
         except Exception as failed:
             log.exception("a request failed", operation=request.operation, detail=repr(failed))
             error, detail = 1002, "the coordinator could not carry it out; its log says why"

@@ -295,8 +295,7 @@ async def test_switch_that_refused_is_not_believed_its_state(node):
 async def test_operator_sends_again_what_was_refused(node):
     await node.connect(50)
     await node.refuse(node.sent[0], uuid=50)
-    assert node.keeper.resend(node.shadow)
-    await node.quiet()
+    await node.change(OLD, "c1")
     again = node.sent[1]
     assert again.uuid > STORED_UUID
     await node.answer(again)
@@ -657,20 +656,6 @@ async def test_superseded_change_stays_ended_when_its_answer_never_comes(node):
     node.keeper.expire()
     await node.quiet()
     assert await node.status("c1") == states.EXPIRED
-
-
-async def test_resend_while_a_change_is_under_way_sends_nothing(node):
-    await node.connect(STORED_UUID)
-    await node.change(NEW, "c1")
-    assert not node.keeper.resend(node.shadow)
-    await node.quiet()
-    [sent] = node.sent
-    await node.answer(sent)
-    await node.check_stored(NEW, config_uuid=sent.uuid)
-    assert node.told == [("c1", states.COMPLETED)]
-
-
-# -- a new coordinator
 
 
 @pytest.fixture
