@@ -201,7 +201,7 @@ async def raw_websocket(gateway: Gateway) -> tuple[asyncio.StreamReader, asyncio
 async def test_frame_of_100_mb_is_refused_in_bounded_memory(gateway, bad):
     """The length alone is refused; what the peer sends on regardless is not kept."""
     before = memory(gateway)
-    reader, writer = await raw_websocket(gateway)
+    _, writer = await raw_websocket(gateway)
     writer.write(struct.pack("!BBQI", 0x81, 0xFF, 100_000_000, 0))
     sent = 0
     try:

@@ -120,7 +120,7 @@ async def test_tls_below_1_2(gateway, good):
     context = client_context(gateway.pki, GOOD)
     context.minimum_version = ssl.TLSVersion.MINIMUM_SUPPORTED
     context.set_ciphers("ALL:@SECLEVEL=0")  # else the client itself gives up
-    with pytest.warns(DeprecationWarning):
+    with pytest.warns(DeprecationWarning, match="TLSv1_1"):
         context.maximum_version = ssl.TLSVersion.TLSv1_1
     assert await hello(gateway, context) == b""
     await refused(gateway, "tls")

@@ -85,7 +85,7 @@ async def run_fleet(gateway: Gateway, kills: list[tuple[float, str, int]]) -> tu
                 while STATES not in (stored(gateway, device.serial) or [0])[-1:]:
                     # A device whose last states were lost with its connection sends one more.
                     await asyncio.sleep(0.05)
-                    if STATES < max(boundaries.starts[device.serial]):
+                    if max(boundaries.starts[device.serial]) > STATES:
                         break
         assert await gateway.wait_metric("gw_devices_connected", DEVICES) == DEVICES
         ended = await gateway.metric("gw_session_ends_total")
