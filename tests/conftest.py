@@ -11,7 +11,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from gateway import Gateway, make_pki  # noqa: E402 - the path comes first
+from gateway import Gateway, make_pki
 
 
 @pytest.fixture(scope="session")
