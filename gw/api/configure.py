@@ -25,13 +25,6 @@ _TAG = "Commands"
 _MARGIN_SECONDS: Final = 15.0
 """How much longer than the device may take the answer of the coordinator is awaited."""
 
-NOT_YET: Final = frozenset((
-    "upgrade", "reboot", "factory", "leds", "trace", "wifiscan", "request", "eventqueue",
-    "telemetry", "ping", "script", "rrm", "transfer", "certupdate", "powercycle", "reenroll",
-    "fixedconfig", "cable-diagnostics", "package", "rtty",
-))  # fmt: skip
-"""Commands of owgw that this version does not offer."""
-
 Epoch = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
 
 
@@ -112,17 +105,6 @@ async def configure(
     if row is None:
         raise ApiError(INTERNAL, f"command {command} left no record")
     return outcome(request, row, strict=asked.strict)
-
-
-@post("/device/{serial_number:str}/{command:str}")
-async def other_command(
-    context: NamedDependency[Context], serial_number: FromPath[str], command: FromPath[str]
-) -> Answer:
-    """Refuse what is not offered, in the order of northbound.md 3."""
-    path_serial(serial_number)
-    if command in NOT_YET:
-        raise ApiError(1031, f"{command} is not offered by this version of the gateway")
-    raise ApiError(1031, command[:40])
 
 
 def outcome(request: AnyRequest, row: CommandRow, *, strict: bool) -> Answer:

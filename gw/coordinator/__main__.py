@@ -13,6 +13,7 @@ import uvloop
 
 from gw.coordinator import commands as states
 from gw.coordinator.commands import Commands
+from gw.coordinator.executor import Executor
 from gw.coordinator.handlers import Handlers
 from gw.coordinator.intake import Intake
 from gw.coordinator.keeper import Keeper
@@ -64,7 +65,8 @@ async def settle_leftovers(
     """
     for name in ("configure", "reboot"):
         for row in await store.unfinished_commands(name):
-            if row.submitted >= before or keeper.flying(row.uuid):
+            own = name == "configure" or row.submitted_by == states.SYSTEM
+            if row.submitted >= before or keeper.flying(row.uuid) or not own:
                 continue
             shadow = await shadows.get(row.serial_number)
             if shadow is not None and shadow.row.pending_command == row.uuid:
@@ -76,6 +78,7 @@ async def settle_leftovers(
 
 async def housekeeping(
     keeper: Keeper,
+    executor: Executor,
     shadows: Shadows,
     work: Committer,
     commands: Commands,
@@ -90,6 +93,7 @@ async def housekeeping(
         await asyncio.sleep(min(1.0, settings.configuration.answer_seconds / 4))
         keeper.expire()
         commands.expire()
+        executor.due()
         if not work.busy:
             shadows.tidy()
         if time.monotonic() >= retention:
@@ -121,8 +125,19 @@ async def serve(bootstrap: Bootstrap) -> None:
     shadows = Shadows(store)
     commands = Commands(work)
     keeper = Keeper(work, store, links, presence, commands, settings.configuration, counters)
+    executor = Executor(work, store, links, presence, shadows, commands)
+    await executor.load()
     handlers = Handlers(
-        settings, work, links, presence, shadows, commands, keeper, counters, bootstrap.generation
+        settings,
+        work,
+        links,
+        presence,
+        shadows,
+        commands,
+        keeper,
+        executor,
+        counters,
+        bootstrap.generation,
     )
     for row in await store.default_configurations(limit=100_000):
         handlers.defaults[row.name] = row
@@ -133,7 +148,9 @@ async def serve(bootstrap: Bootstrap) -> None:
     await intake.start()
     tasks = [
         asyncio.create_task(intake.run()),
-        asyncio.create_task(housekeeping(keeper, shadows, work, commands, store, settings)),
+        asyncio.create_task(
+            housekeeping(keeper, executor, shadows, work, commands, store, settings)
+        ),
     ]
     for ends in bootstrap.rings:
         if ends.name == "api":
@@ -145,6 +162,7 @@ async def serve(bootstrap: Bootstrap) -> None:
                 presence,
                 commands,
                 keeper,
+                executor,
                 handlers,
                 settings.configuration.answer_seconds,
             )

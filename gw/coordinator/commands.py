@@ -1,6 +1,7 @@
 """Commands as durable rows, and who waits for them.
 
-A row is written before anything is sent. `configure` is the only command so far.
+A row is written before anything is sent. Who decides what becomes of it is `keeper` for
+`configure` and `executor` for all others.
 """
 
 from __future__ import annotations

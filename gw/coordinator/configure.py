@@ -11,6 +11,7 @@ import msgspec
 from gw._native import config_hash
 from gw.coordinator import commands as states
 from gw.coordinator.commands import Commands
+from gw.coordinator.executor import Executor
 from gw.coordinator.keeper import Keeper
 from gw.coordinator.presence import Presence
 from gw.coordinator.shadow import Shadow
@@ -31,6 +32,7 @@ class Configure:
         work: Committer,
         keeper: Keeper,
         commands: Commands,
+        executor: Executor,
         presence: Presence,
         answer_seconds: float,
     ) -> None:
@@ -39,6 +41,7 @@ class Configure:
         self._work = work
         self._keeper = keeper
         self._commands = commands
+        self._executor = executor
         self._presence = presence
 
     async def check_size(self, shadow: Shadow, document: bytes) -> None:
@@ -119,6 +122,9 @@ class Configure:
 
     def _busy(self, shadow: Shadow) -> None:
         """One operator's command at a time per device; repairs of the gateway do not count."""
+        running = self._executor.running(shadow.serial)
+        if running is not None:
+            raise ApiError(1145, f"UUID={running.uuid} Command={running.name}")
         flight = shadow.in_flight
         if flight is not None and not flight.system:
             raise ApiError(1145, f"UUID={flight.command} Command=configure")

@@ -7,10 +7,10 @@ from typing import Any, Final
 import msgspec
 
 from gw._native.ring import Record
-from gw.coordinator import commands as states
 from gw.coordinator import onboarding
 from gw.coordinator.commands import Commands
-from gw.coordinator.keeper import Keeper, result_text
+from gw.coordinator.executor import Executor
+from gw.coordinator.keeper import Keeper
 from gw.coordinator.links import Links
 from gw.coordinator.messages import Messages, received_at
 from gw.coordinator.presence import DeviceSession, Presence
@@ -45,6 +45,7 @@ class Handlers:
         shadows: Shadows,
         commands: Commands,
         keeper: Keeper,
+        executor: Executor,
         counters: metrics.CounterPage,
         generation: int,
     ) -> None:
@@ -55,6 +56,7 @@ class Handlers:
         self.shadows = shadows
         self._commands = commands
         self._keeper = keeper
+        self._executor = executor
         self._counters = counters
         self._generation = generation
         self._messages = Messages(work, keeper, commands, links)
@@ -126,6 +128,7 @@ class Handlers:
                      firmware=params.firmware, uuid=params.uuid)  # fmt: skip
         report = Report(head.uuid, head.config_hash, Source.CONNECT)
         self._keeper.report(shadow, session, report)
+        self._executor.connected(serial)
 
     def _refusal(self, serial: str) -> str:
         entry = self.blacklist.get(serial)
@@ -149,6 +152,7 @@ class Handlers:
     def _attach(self, shadow: Shadow, session: DeviceSession) -> None:
         if shadow.session != session.id:
             self._keeper.session_changed(shadow)
+            self._executor.session_ended(shadow.serial, shadow.session)
             shadow.session = session.id
 
     def _disconnect(self, record: Record) -> None:
@@ -173,6 +177,7 @@ class Handlers:
         if shadow is not None and shadow.session == session.id:
             shadow.session = 0
             self._keeper.session_changed(shadow)
+            self._executor.session_ended(session.serial, session.id)
             shadow.set(self._work, last_recorded_contact=session.last_contact)
 
     def _count(self) -> None:
@@ -229,17 +234,12 @@ class Handlers:
         elif head.command == shadow.probe:
             if session is not None:
                 self._keeper.probed(shadow, session, record.body)
-        elif self._commands.answered(head.command):
-            self._commands.finish(
-                head.command,
-                states.COMPLETED,
-                results=result_text(record.body),
-                execution_ms=head.elapsed_ms,
-            )
+        else:
+            self._executor.answered(serial, head, record.body)
 
     def _unsent(self, record: Record) -> None:
         head = records.decode(records.RpcUnsent, record.head)
         shadow = self.shadows.cached(serial_from_int(record.serial))
         if shadow is not None:
             self._keeper.unsent(shadow, head.command, head.reason)
-        self._commands.unsent(head.command, head.reason)
+        self._executor.unsent(serial_from_int(record.serial), head.command, head.reason)

@@ -14,6 +14,7 @@ from gw._native.ring import Consumer, Record, RingCorrupted
 from gw.coordinator import status
 from gw.coordinator.commands import SYSTEM, Commands
 from gw.coordinator.configure import Configure
+from gw.coordinator.executor import Executor
 from gw.coordinator.handlers import Handlers
 from gw.coordinator.keeper import Keeper
 from gw.coordinator.links import Links
@@ -55,6 +56,7 @@ class Requests:
         presence: Presence,
         commands: Commands,
         keeper: Keeper,
+        executor: Executor,
         handlers: Handlers,
         answer_seconds: float,
     ) -> None:
@@ -66,9 +68,12 @@ class Requests:
         self._presence = presence
         self._commands = commands
         self._keeper = keeper
+        self._executor = executor
         self._handlers = handlers
         self._shadows = handlers.shadows
-        self._configure = Configure(store, work, keeper, commands, presence, answer_seconds)
+        self._configure = Configure(
+            store, work, keeper, commands, executor, presence, answer_seconds
+        )
         self._tasks: set[asyncio.Task[None]] = set()
         self._wake = asyncio.Event()
         self._writing = asyncio.Lock()
@@ -80,6 +85,7 @@ class Requests:
             "device.update": self._device_update,
             "device.delete": self._device_delete,
             "command.configure": self._command_configure,
+            "command.run": self._command_run,
             "command.delete": self._command_delete,
             "records.delete": self._records_delete,
             "capabilities.delete": self._capabilities_delete,
@@ -276,11 +282,16 @@ class Requests:
         shadow = await self._known(arguments["serial"])
         return {"status": await self._configure.run(shadow, arguments, body)}
 
+    async def _command_run(self, arguments: Arguments, body: bytes) -> dict[str, Any]:
+        shadow = await self._known(arguments["serial"])
+        return {"status": await self._executor.run(shadow, arguments, body)}
+
     async def _command_delete(self, arguments: Arguments, body: bytes) -> dict[str, Any]:
         uuid, serial = arguments.get("uuid", ""), arguments.get("serial", "")
         if uuid:
             row = await self._store.command(uuid)
             serial = row.serial_number if row is not None else ""
+            self._executor.cancel(serial, uuid)
         shadow = await self._shadows.get(serial) if serial else None
         pending = shadow.row.pending_command if shadow is not None else ""
         if shadow is not None and pending:

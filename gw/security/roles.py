@@ -25,6 +25,7 @@ class Operation(StrEnum):
 
     DELETE_DEVICE = "delete_device"
     DELETE_DEVICES = "delete_devices"
+    ADMINISTRATIVE_COMMAND = "administrative_command"
 
 
 _ADMINISTRATORS: Final = frozenset({Role.ROOT, Role.ADMIN})
@@ -32,6 +33,7 @@ _ADMINISTRATORS: Final = frozenset({Role.ROOT, Role.ADMIN})
 PERMISSIONS: Final[dict[Operation, frozenset[Role]]] = {
     Operation.DELETE_DEVICE: _ADMINISTRATORS,
     Operation.DELETE_DEVICES: _ADMINISTRATORS,
+    Operation.ADMINISTRATIVE_COMMAND: _ADMINISTRATORS,
 }
 """northbound.md 4.1 and 4.2. Management of users joins when it has endpoints."""
 

@@ -1,6 +1,7 @@
 """A simulated device: the agent's protocol over a client connection, and its small memory.
 
 Tests drive it directly; a fleet drives many. All of it lives in one event loop.
+Long, because connecting, sending, receiving and remembering of one agent share its memory.
 """
 
 from __future__ import annotations

@@ -1,0 +1,295 @@
+"""Commands to devices: what each is called, how long it may take, and its parameters.
+
+Pure: REST bodies in, params of the JSON-RPC request out (southbound.md section 3, agents.md).
+`configure` has rules of its own, in `gw.protocol.configuration`.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import msgspec
+
+
+class Command(msgspec.Struct, frozen=True, kw_only=True):
+    """One command of the REST API."""
+
+    method: str
+    """JSON-RPC method, which is not always the command's name."""
+    seconds: float
+    """How long a REST call waits for the answer."""
+    later: bool = False
+    """May wait for a device that is away; the others fail at once."""
+    once: bool = False
+    """Changes or restarts the device: it is never sent a second time."""
+    administrator: bool = False
+    """Only for the roles root and admin."""
+
+
+COMMANDS: Final[dict[str, Command]] = {
+    "reboot": Command(method="reboot", seconds=30, once=True),
+    "factory": Command(method="factory", seconds=30, later=True, once=True),
+    "upgrade": Command(method="upgrade", seconds=30, later=True, once=True),
+    "leds": Command(method="leds", seconds=120),
+    "ping": Command(method="ping", seconds=60),
+    "request": Command(method="request", seconds=120),
+    "wifiscan": Command(method="wifiscan", seconds=120),
+    "eventqueue": Command(method="event", seconds=30),
+    "powercycle": Command(method="powercycle", seconds=60, once=True, administrator=True),
+    "cable-diagnostics": Command(
+        method="cable-diagnostics", seconds=120, once=True, administrator=True
+    ),
+    "reenroll": Command(method="reenroll", seconds=120, once=True, administrator=True),
+    "fixedconfig": Command(method="fixedconfig", seconds=120, once=True),
+    "certupdate": Command(method="certupdate", seconds=60, once=True, administrator=True),
+    "transfer": Command(method="transfer", seconds=60, once=True, administrator=True),
+}
+"""The commands that one answer of the device settles, by their name in REST paths."""
+
+LATE_SECONDS: Final = 14_400
+"""How long a command may stay unsettled in all (owgw's command.timeout)."""
+
+
+class ParameterError(ValueError):
+    """A parameter of a command is missing or wrong; `number` is the numbered error."""
+
+    def __init__(self, text: str, number: int = 1018) -> None:
+        super().__init__(text)
+        self.number = number
+
+
+class Body(msgspec.Struct, kw_only=True):
+    """What the bodies have in common: both spellings of the serial number occur."""
+
+    serialNumber: str = ""  # noqa: N815 - name on the wire
+    serial: str = ""
+    when: int = 0
+
+
+class FactoryBody(Body):
+    """Reset to the factory's state."""
+
+    keepRedirector: bool  # noqa: N815
+
+
+class UpgradeBody(Body):
+    """Install firmware."""
+
+    uri: str
+    keepRedirector: bool = True  # noqa: N815
+
+
+class LedsBody(Body):
+    """Switch or blink the lights."""
+
+    pattern: str
+    duration: int = 30
+
+
+class RequestBody(Body):
+    """Ask for a message now."""
+
+    message: str
+
+
+class WifiScanBody(Body):
+    """Scan the neighbourhood."""
+
+    override_dfs: bool = True
+    activeScan: bool = False  # noqa: N815
+    bandwidth: int = 0
+    ies: list[int] = []
+
+
+class EventQueueBody(Body):
+    """Fetch queued events."""
+
+    types: list[str]
+
+
+class Port(msgspec.Struct):
+    """A port to be switched off and on."""
+
+    name: str
+    cycle: int = 10_000
+    """Milliseconds."""
+
+
+class PowerCycleBody(Body):
+    """Cut and restore the power of ports."""
+
+    ports: list[Port]
+
+
+class CableBody(Body):
+    """Test cables."""
+
+    ports: list[str]
+
+
+class FixedConfigBody(Body):
+    """Set what the factory would have set."""
+
+    country: str
+
+
+class CertUpdateBody(Body):
+    """Replace the device's certificate."""
+
+    encodedCertificate: str  # noqa: N815
+
+
+class TransferBody(Body):
+    """Move the device to another controller."""
+
+    server: str
+    port: int
+
+
+BODIES: Final[dict[str, type[Body]]] = {
+    "reboot": Body,
+    "factory": FactoryBody,
+    "upgrade": UpgradeBody,
+    "leds": LedsBody,
+    "ping": Body,
+    "request": RequestBody,
+    "wifiscan": WifiScanBody,
+    "eventqueue": EventQueueBody,
+    "powercycle": PowerCycleBody,
+    "cable-diagnostics": CableBody,
+    "reenroll": Body,
+    "fixedconfig": FixedConfigBody,
+    "certupdate": CertUpdateBody,
+    "transfer": TransferBody,
+}
+
+
+def build(name: str, serial: str, command: str, body: Body) -> dict[str, Any]:
+    """Return the params of a command. `command` is its UUID. Raises ParameterError."""
+    params: dict[str, Any] = {"serial": serial}
+    if name != "ping":
+        params["when"] = body.when
+    match body:
+        case FactoryBody():
+            params["keep_redirector"] = int(body.keepRedirector)
+        case UpgradeBody():
+            _web_address("uri", body.uri)
+            params |= {"uri": body.uri, "keep_redirector": int(body.keepRedirector)}
+        case LedsBody():
+            _one_of("pattern", body.pattern, ("on", "off", "blink"))
+            _within("duration", body.duration, 1, 86_400_000)
+            params |= {"pattern": body.pattern, "duration": body.duration}
+        case RequestBody():
+            _one_of("message", body.message, ("state", "healthcheck"))
+            params |= {"message": body.message, "request_uuid": command}
+        case WifiScanBody():
+            del params["when"]
+            params |= {"override_dfs": body.override_dfs, "active": body.activeScan}
+            if body.bandwidth:
+                _one_of("bandwidth", body.bandwidth, (20, 40, 80, 160, 320))
+                params["bandwidth"] = body.bandwidth
+            if body.ies:
+                params["ies"] = body.ies
+        case EventQueueBody():
+            del params["when"]
+            _some("types", body.types)
+            params["types"] = body.types
+        case PowerCycleBody():
+            _some("ports", body.ports)
+            for port in body.ports:
+                _within("ports[].cycle", port.cycle, 1, 60_000)
+            params["ports"] = [{"name": port.name, "cycle": port.cycle} for port in body.ports]
+        case CableBody():
+            _some("ports", body.ports)
+            params["ports"] = body.ports
+        case FixedConfigBody():
+            if len(body.country) != 2 or not body.country.isascii():
+                raise ParameterError("country has two letters")
+            params["country"] = body.country
+        case CertUpdateBody():
+            del params["when"]
+            if not body.encodedCertificate:
+                raise ParameterError("encodedCertificate is empty")
+            params["certificates"] = body.encodedCertificate
+        case TransferBody():
+            del params["when"]
+            if not body.server:
+                raise ParameterError("server is empty")
+            _within("port", body.port, 1, 65_535)
+            params |= {"server": body.server, "port": body.port}
+    return params
+
+
+def _one_of(name: str, value: object, choices: tuple[object, ...]) -> None:
+    if value not in choices:
+        listed = ", ".join(str(choice) for choice in choices)
+        raise ParameterError(f"{name} is one of {listed}")
+
+
+def _within(name: str, value: int, least: int, most: int) -> None:
+    if not least <= value <= most:
+        raise ParameterError(f"{name} is from {least} to {most}")
+
+
+def _some(name: str, values: list[Any]) -> None:
+    if not 1 <= len(values) <= 1000:
+        raise ParameterError(f"{name} has 1 to 1000 members")
+
+
+def _web_address(name: str, value: str) -> None:
+    if not value.startswith(("http://", "https://", "ftp://")) or len(value) > 4096:
+        raise ParameterError(f"{name} is not a web address", 1152)
+
+
+class Outcome(msgspec.Struct):
+    """What a device answered."""
+
+    error: int
+    text: str
+    results: str
+    """The `result`, as JSON text; {"error": ...} for a JSON-RPC error."""
+
+
+class _Answer(msgspec.Struct):
+    result: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
+    error: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
+
+
+_decode_answer = msgspec.json.Decoder(_Answer).decode
+NO_STATUS: Final = "the answer has no status"
+
+
+def read_answer(name: str, message: bytes) -> Outcome:
+    """Read the answer to a command: a whole JSON-RPC message that the worker has parsed.
+
+    `error` may be a string (255, "unknown": scripts of access points), and the status of a ping
+    may be missing. What cannot be read is error 1 with a text that says so.
+    """
+    answer = _decode_answer(message)
+    if answer.result is msgspec.UNSET:
+        raw = bytes(answer.error) if answer.error is not msgspec.UNSET else b"null"
+        fault = _loose(raw)
+        text = fault.get("message") if isinstance(fault, dict) else None
+        results = '{"error":' + raw.decode() + "}"
+        return Outcome(1, str(text or "the device answered with an error"), results)
+    results = bytes(answer.result).decode()
+    result = _loose(answer.result)
+    status = result.get("status") if isinstance(result, dict) else None
+    if not isinstance(status, dict):
+        return Outcome(0, "", results) if name == "ping" else Outcome(1, NO_STATUS, results)
+    error = status.get("error", 0)
+    if isinstance(error, bool) or not isinstance(error, (int, float)):
+        error = 0 if error in (None, "", False) else 1
+    if not -(2**31) <= error < 2**31:
+        error = 1
+    text = status.get("text", status.get("txt", ""))
+    if isinstance(text, list):
+        text = "; ".join(str(one) for one in text)
+    return Outcome(int(error), text if isinstance(text, str) else "", results)
+
+
+def _loose(raw: bytes | msgspec.Raw) -> Any:
+    try:
+        return msgspec.json.decode(raw)
+    except (msgspec.DecodeError, RecursionError):
+        return None

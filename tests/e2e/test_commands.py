@@ -1,0 +1,192 @@
+"""Commands of operators reach real agents, and end in exactly one result."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+
+import pytest
+from gateway import Gateway
+
+from gw.security import pki
+from gw.simulator.device import SimulatedDevice
+from gw.simulator.faults import Faults
+
+pytestmark = pytest.mark.e2e
+
+WAIT = 60.0
+
+
+@pytest.fixture
+async def gateway(shared_gateway: Gateway) -> Gateway:
+    """One gateway for the module."""
+    return shared_gateway
+
+
+@pytest.fixture
+async def join(gateway: Gateway):
+    """Connect devices, cut at the end."""
+    made: list[SimulatedDevice] = []
+
+    async def connect(serial: str, **options: object) -> SimulatedDevice:
+        pki.device(gateway.pki, [serial])
+        device = SimulatedDevice(serial, gateway.pki, "127.0.0.1", gateway.device_port, **options)
+        made.append(device)
+        await device.connect(deadline=WAIT)
+        if device.platform == "ap":
+            await device.wait_for_configure(WAIT)
+            await gateway.wait_device(serial, configurationState="in_step")
+        else:
+            await gateway.wait_device(serial, deviceType="switch")
+        return device
+
+    yield connect
+    for device in made:
+        device.stop()
+
+
+async def send(gateway: Gateway, device: SimulatedDevice, name: str, **body: object):
+    text = json.dumps({"serialNumber": device.serial, "when": 0} | body)
+    return await gateway._post(f"device/{device.serial}/{name}", text)
+
+
+COMMANDS = {
+    "reboot": ({}, {"when": 0}),
+    "factory": ({"keepRedirector": True}, {"keep_redirector": 1, "when": 0}),
+    "leds": ({"pattern": "blink", "duration": 20},
+             {"pattern": "blink", "duration": 20, "when": 0}),
+    "wifiscan": ({"activeScan": True, "bandwidth": 80},
+                 {"override_dfs": True, "active": True, "bandwidth": 80}),
+    "eventqueue": ({"types": ["dhcp-snooping"]}, {"types": ["dhcp-snooping"]}),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+async def test_command_is_sent_as_the_agent_knows_it(gateway, join, name):
+    device = await join(f"02a0d30000{list(COMMANDS).index(name):02x}")
+    body, params = COMMANDS[name]
+    answer = await send(gateway, device, name, **body)
+    command = answer.json()
+    assert (answer.status_code, command["status"]) == (200, "completed"), command
+    message = await device.wait_for({"eventqueue": "event"}.get(name, name), WAIT)
+    assert message.params == {"serial": device.serial} | params
+    assert command["details"] == message.params
+    assert (command["command"], command["submittedBy"]) == (name, "admin@localhost")
+    assert command["results"]["status"]["error"] == command["errorCode"] == 0
+    assert await gateway.get(f"command/{command['UUID']}") == command
+
+
+async def test_ping_answers_with_the_round_trip(gateway, join):
+    device = await join("02a0d3000010")
+    answer = (await send(gateway, device, "ping")).json()
+    assert answer["serialNumber"] == device.serial
+    assert answer["latency"].endswith("ms.")
+    assert float(answer["latency"][:-3]) > 0
+
+
+async def test_request_brings_the_message_with_its_id(gateway, join):
+    device = await join("02a0d3000011")
+    command = (await send(gateway, device, "request", message="state")).json()
+    assert command["status"] == "completed"
+    message = await device.wait_for("request", WAIT)
+    assert message.params["request_uuid"] == command["UUID"]
+
+
+async def test_devices_refusal_is_a_400_with_the_command(gateway, join):
+    device = await join("02a0d3000012", platform="switch")
+    answer = await send(gateway, device, "factory", keepRedirector=False)
+    assert answer.status_code == 200  # a switch answers everything with success
+    device = await join("02a0d3000013")
+    asking = asyncio.create_task(
+        send(gateway, device, "upgrade", uri="https://firmware.example.org/image.bin")
+    )
+    message = await device.wait_for("upgrade", WAIT)
+    assert message.params["keep_redirector"] == 1
+    answer = await asking
+    assert answer.json()["status"] == "completed"
+
+
+WRONG = {
+    "no serial": ("leds", {"serialNumber": "", "pattern": "on"}, "1018"),
+    "another serial": ("leds", {"serialNumber": "02a0d3ffffff", "pattern": "on"}, "1030"),
+    "pattern": ("leds", {"pattern": "disco"}, "1018"),
+    "duration": ("leds", {"pattern": "on", "duration": 0}, "1018"),
+    "no keepRedirector": ("factory", {}, "1018"),
+    "uri": ("upgrade", {"uri": "file:///etc/passwd"}, "1152"),
+    "message": ("request", {"message": "password"}, "1018"),
+    "no types": ("eventqueue", {"types": []}, "1018"),
+    "cycle": ("powercycle", {"ports": [{"name": "Ethernet0", "cycle": 60_001}]}, "1018"),
+    "unknown": ("dance", {}, "1031"),
+}
+
+
+async def test_wrong_parameters_send_nothing(gateway, join):
+    device = await join("02a0d3000014")
+    for what, (name, body, number) in WRONG.items():
+        answer = await send(gateway, device, name, **body)
+        assert answer.status_code == 400, (what, answer.text)
+        assert answer.json()["ErrorDescription"].startswith(number), (what, answer.text)
+    await device.confirm(WAIT)
+    assert device.counters.commands == 0
+
+
+async def test_absent_device(gateway, join):
+    device = await join("02a0d3000015")
+    await device.drop()
+    await gateway.wait_metric("gw_session_ends_total", 1)
+    answer = await send(gateway, device, "leds", pattern="on")
+    assert answer.status_code == 400
+    assert answer.json()["ErrorDescription"].startswith("1033")
+    # What may wait does, is superseded by a newer one, and goes out once.
+    first = (await send(gateway, device, "factory", keepRedirector=False)).json()
+    second = (await send(gateway, device, "factory", keepRedirector=True)).json()
+    assert (first["status"], second["status"]) == ("pending", "pending")
+    await device.connect(deadline=WAIT)
+    message = await device.wait_for("factory", WAIT)
+    assert message.params["keep_redirector"] == 1
+    async with asyncio.timeout(WAIT):
+        while (await gateway.get(f"command/{second['UUID']}"))["status"] != "completed":
+            await asyncio.sleep(0.05)
+    ended = await gateway.get(f"command/{first['UUID']}")
+    assert (ended["status"], ended["errorText"]) == ("expired", "superseded by a newer command")
+
+
+async def test_one_command_at_a_time(gateway, join):
+    device = await join("02a0d3000016", faults=Faults(silent=frozenset({"leds"})))
+    asking = asyncio.create_task(send(gateway, device, "leds", pattern="on"))
+    await device.wait_for("leds", WAIT)
+    for name, body in (("ping", {}), ("leds", {"pattern": "off"})):
+        answer = await send(gateway, device, name, **body)
+        assert answer.status_code == 400
+        assert answer.json()["ErrorDescription"].startswith("1145")
+    configure = await gateway.configure(device.serial, {"unit": {"name": "busy"}})
+    assert configure.json()["ErrorDescription"].startswith("1145")
+    # A device that leaves ends it: nobody waits for ever.
+    await device.drop()
+    answer = (await asking).json()
+    assert answer["status"] == "failed"
+    assert "connection was lost" in answer["errorText"]
+
+
+async def test_reboot_is_sent_once_also_over_a_restart_of_the_coordinator(start_gateway):
+    gateway = await start_gateway()
+    serial = "02a0d3000017"
+    pki.device(gateway.pki, [serial])
+    faults = Faults(silent=frozenset({"reboot"}))
+    device = SimulatedDevice(
+        serial, gateway.pki, "127.0.0.1", gateway.device_port, faults=faults, action_delay=3600
+    )
+    await device.connect(deadline=WAIT)
+    await device.wait_for_configure(WAIT)
+    asking = asyncio.create_task(send(gateway, device, "reboot"))
+    await device.wait_for("reboot", WAIT)
+    await gateway.kill("coordinator")
+    await gateway.wait_metric("gw_devices_connected", 1)
+    await device.drop()
+    await asyncio.gather(asking, return_exceptions=True)
+    await device.connect(deadline=WAIT)
+    await device.confirm(WAIT)
+    rows = gateway.sql("SELECT status FROM commands WHERE command = 'reboot'")
+    assert len(rows) == 1
+    assert device.counters.commands == 1
+    device.stop()
