@@ -181,7 +181,7 @@ def decide(report: Report, facts: Facts, policy: ResendPolicy, now: float) -> Ac
     if (
         not facts.pending_uuid
         and uuid == facts.rejected_uuid
-        and content in ("", facts.config_hash)
+        and content in ("", facts.config_hash, facts.rejected_hash)
     ):
         return Hold(HOLD_REJECTED_ID)
     if facts.sends >= policy.limit:

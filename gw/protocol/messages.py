@@ -5,14 +5,22 @@ Documents that are only passed on (`state`, `data`, `capabilities`) stay raw tex
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import msgspec
 
 from gw.protocol.jsonrpc import MalformedMessageError, ProtocolError
 
-Uuid = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
-"""Configuration id as devices report it."""
+if TYPE_CHECKING:
+    Uuid = int
+else:
+    Uuid = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)] | float
+    """Configuration id as devices report it; `decode` leaves no float."""
+
+UNKNOWN_UUID: Final = 1
+"""What agents themselves report when they have no configuration of a gateway."""
+_MISREAD_UUID: Final = -(2.0**63)
+"""What a switch makes of an id that was a string."""
 Severity = Annotated[int, msgspec.Meta(ge=0, le=7)]
 ConfigHash = Annotated[str, msgspec.Meta(pattern=r"^([0-9a-f]{32})?$")]
 
@@ -78,9 +86,10 @@ class RebootLogParams(Params):
 
 
 class PingParams(Params):
-    """`ping` (2.7)."""
+    """`ping` (2.7): `active` is what runs, and then `uuid` is what is to come."""
 
     uuid: Uuid | msgspec.UnsetType = msgspec.UNSET
+    active: Uuid | msgspec.UnsetType = msgspec.UNSET
     config_hash: ConfigHash = ""
 
 
@@ -177,12 +186,30 @@ def decode(method: str, params: bytes) -> Params:
         raise ProtocolError("bad_params", f"{method}: params are not JSON: {error}") from error
     except RecursionError as error:
         raise MalformedMessageError("depth", f"{method}: params are nested too deeply") from error
+    _whole_uuids(result)
     name = DOCUMENTS.get(method)
     if name is not None and not is_object(getattr(result, name)):
         raise ProtocolError("bad_params", f"{method}: `{name}` is not an object")
     if method == "connect" and not is_object(result.capabilities):  # type: ignore[attr-defined]
         raise ProtocolError("bad_params", "connect: `capabilities` is not an object")
     return result
+
+
+def _whole_uuids(params: Params) -> None:
+    """Quirk of switch agents: ids are doubles, and one they misread is -9.2e18 for ever.
+
+    Such a device has no configuration of ours; it is to connect, and to get one (agents.md).
+    """
+    for name in ("uuid", "active"):
+        value = getattr(params, name, None)
+        if not isinstance(value, float):
+            continue
+        if value == _MISREAD_UUID:
+            setattr(params, name, UNKNOWN_UUID)
+        elif value.is_integer() and 0 <= value < 2**63:
+            setattr(params, name, int(value))
+        else:
+            raise ProtocolError("bad_params", f"{name} {value:g} is not an id")
 
 
 def is_object(raw: msgspec.Raw) -> bool:

@@ -350,8 +350,11 @@ class Session(WSListener):
         )
 
     def _publish(self, method: str, params: messages.Params, body: bytes, now: int) -> None:
-        uuid = getattr(params, "uuid", -1)
-        if uuid is msgspec.UNSET or method == "cfgpending":
+        # What runs, where the message tells it apart from what is to come (ping, cfgpending).
+        uuid = getattr(params, "active", msgspec.UNSET)
+        if uuid is msgspec.UNSET:
+            uuid = getattr(params, "uuid", msgspec.UNSET)
+        if uuid is msgspec.UNSET:
             uuid = -1
         content = getattr(params, "config_hash", "")
         start = size = 0

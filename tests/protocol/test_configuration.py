@@ -86,7 +86,8 @@ DECISIONS = [
     ("refused, ahead", REFUSED, (500, "", STATE), Hold(rules.HOLD_REJECTED)),
     ("refused, then applied after all", REFUSED, (100, "", STATE), InStep()),
     ("refused id, stored content", REFUSED_CHANGE, (200, A, STATE), Hold(rules.HOLD_REJECTED_ID)),
-    ("refused id, other content", REFUSED_CHANGE, (200, B, STATE), Send(1000, "ahead")),
+    ("refused id and content", REFUSED_CHANGE, (200, B, STATE), Hold(rules.HOLD_REJECTED_ID)),
+    ("refused id, other content", REFUSED_CHANGE, (200, C, STATE), Send(1000, "ahead")),
     ("other content than refused", REFUSED_CHANGE, (50, "", STATE), Send(100, "drift")),
     # Applied with substitutions
     ("substituted", SUBSTITUTED, (100, C, STATE), InStep()),
