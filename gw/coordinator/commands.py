@@ -6,6 +6,7 @@ A row is written before anything is sent. Who decides what becomes of it is `kee
 
 from __future__ import annotations
 
+import asyncio
 import time
 import uuid as uuid_module
 from collections.abc import Callable
@@ -102,6 +103,26 @@ class Commands:
         for command in [one for one, deadline in self._deadlines.items() if now >= deadline]:
             del self._deadlines[command]
             self.finish(command, TIMED_OUT, error_text="no answer came")
+
+    async def settled(self, command: str, seconds: float) -> str | None:
+        """Wait until a command is settled or given up for now; returns its status.
+
+        None if that takes longer than `seconds`.
+        """
+        done: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+
+        def settle(status: str) -> None:
+            if not done.done():
+                done.set_result(status)
+
+        self.wait(command, settle)
+        try:
+            async with asyncio.timeout(seconds):
+                return await done
+        except TimeoutError:
+            return None
+        finally:
+            self.stop_waiting(command, settle)
 
     def wait(self, command: str, waiter: Callable[[str], None]) -> None:
         """Call `waiter` with the status once the command is settled or given up for now."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from typing import Any
 
@@ -146,17 +145,5 @@ class Configure:
         return row.status
 
     async def _wait(self, uuid: str) -> str:
-        done: asyncio.Future[str] = asyncio.get_running_loop().create_future()
-
-        def settled(status: str) -> None:
-            if not done.done():
-                done.set_result(status)
-
-        self._commands.wait(uuid, settled)
-        try:
-            async with asyncio.timeout(self._answer_seconds):
-                return await done
-        except TimeoutError:
-            return states.PENDING  # the change stays, and the device's next report settles it
-        finally:
-            self._commands.stop_waiting(uuid, settled)
+        # After that the change stays pending, and the device's next report settles it.
+        return await self._commands.settled(uuid, self._answer_seconds) or states.PENDING

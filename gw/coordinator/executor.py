@@ -174,28 +174,18 @@ class Executor:
 
     async def _settled(self, uuid: str, seconds: float) -> str:
         """Wait for the final status, for as long as a REST call does."""
-        done: asyncio.Future[str] = asyncio.get_running_loop().create_future()
-
-        def settled(status: str) -> None:
-            if not done.done():
-                done.set_result(status)
-
-        self._commands.wait(uuid, settled)
-        try:
-            async with asyncio.timeout(seconds):
-                return await done
-        except TimeoutError:
-            row = await self._store.command(uuid)
-            if row is not None and not COMMANDS[row.command].later:
-                self._end(row.serial_number, uuid)
-                self._commands.unsent(uuid, "no answer came in time")
-                await self._work.durable()
-                return states.FAILED
-            if row is not None:
-                self._end(row.serial_number, uuid)  # others may follow; the answer may still come
-            return states.PENDING
-        finally:
-            self._commands.stop_waiting(uuid, settled)
+        status = await self._commands.settled(uuid, seconds)
+        if status is not None:
+            return status
+        row = await self._store.command(uuid)
+        if row is None:
+            return states.EXPIRED
+        self._end(row.serial_number, uuid)  # others may follow
+        if COMMANDS[row.command].later:
+            return states.PENDING  # the answer may still come
+        self._commands.unsent(uuid, "no answer came in time")
+        await self._work.durable()
+        return states.FAILED
 
     # -- what devices and workers say
 

@@ -25,6 +25,7 @@ from gw.core.records import RECORD_VERSION
 from gw.core.settings import Configuration
 from gw.ops import logs, metrics
 from gw.protocol import configuration as rules
+from gw.protocol import jsonrpc
 from gw.protocol.configuration import (
     Adopt,
     Cause,
@@ -241,7 +242,7 @@ class Keeper:
             # A newer change has ended the command; what the device did counts nevertheless.
             answer = msgspec.structs.replace(answer, command="")
         result = rules.read_result(message)
-        results = result_text(message)
+        results = jsonrpc.read_answer(message).text
         if result is None:
             log.warning("unreadable answer to configure", serial=shadow.serial)
             self._fail(shadow, answer, system, results)
@@ -513,21 +514,3 @@ def _rejection(result: Result, uuid: int, content: str) -> dict[str, object]:
         "rejected_text": result.text,
         "rejections": msgspec.json.encode(result.rejections).decode(),
     }
-
-
-class _Answer(msgspec.Struct):
-    result: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
-    error: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
-
-
-_decode = msgspec.json.Decoder(_Answer).decode
-
-
-def result_text(message: bytes) -> str:
-    """Return the result of an answer as JSON text; a JSON-RPC error as {"error": ...}."""
-    answer = _decode(message)
-    if answer.result is not msgspec.UNSET:
-        return bytes(answer.result).decode()
-    if answer.error is not msgspec.UNSET:
-        return '{"error":' + bytes(answer.error).decode() + "}"
-    return "{}"

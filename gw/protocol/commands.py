@@ -10,6 +10,8 @@ from typing import Any, Final
 
 import msgspec
 
+from gw.protocol import jsonrpc
+
 
 class Command(msgspec.Struct, frozen=True, kw_only=True):
     """One command of the REST API."""
@@ -250,12 +252,6 @@ class Outcome(msgspec.Struct):
     """The `result`, as JSON text; {"error": ...} for a JSON-RPC error."""
 
 
-class _Answer(msgspec.Struct):
-    result: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
-    error: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
-
-
-_decode_answer = msgspec.json.Decoder(_Answer).decode
 NO_STATUS: Final = "the answer has no status"
 
 
@@ -265,14 +261,12 @@ def read_answer(name: str, message: bytes) -> Outcome:
     `error` may be a string (255, "unknown": scripts of access points), and the status of a ping
     may be missing. What cannot be read is error 1 with a text that says so.
     """
-    answer = _decode_answer(message)
+    answer = jsonrpc.read_answer(message)
+    results = answer.text
     if answer.result is msgspec.UNSET:
-        raw = bytes(answer.error) if answer.error is not msgspec.UNSET else b"null"
-        fault = _loose(raw)
+        fault = _loose(answer.error) if answer.error is not msgspec.UNSET else None
         text = fault.get("message") if isinstance(fault, dict) else None
-        results = '{"error":' + raw.decode() + "}"
         return Outcome(1, str(text or "the device answered with an error"), results)
-    results = bytes(answer.result).decode()
     result = _loose(answer.result)
     status = result.get("status") if isinstance(result, dict) else None
     if not isinstance(status, dict):

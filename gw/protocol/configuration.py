@@ -12,6 +12,7 @@ from typing import Final, Literal
 import msgspec
 
 from gw.core.ids import MAX_CONFIG_UUID
+from gw.protocol import jsonrpc
 from gw.protocol.compression import compress
 
 ACCESS_POINT_FRAME: Final = 32_768
@@ -271,12 +272,6 @@ class _Error(msgspec.Struct):
     message: str | None = None
 
 
-class _AnswerBody(msgspec.Struct):
-    result: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
-    error: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
-
-
-_decode_answer = msgspec.json.Decoder(_AnswerBody).decode
 _decode_result = msgspec.json.Decoder(_ResultBody).decode
 
 
@@ -292,7 +287,7 @@ def read_result(message: bytes) -> Result | None:
 
 
 def _read_result(message: bytes) -> Result | None:
-    answer = _decode_answer(message)
+    answer = jsonrpc.read_answer(message)
     if answer.result is msgspec.UNSET:
         error = msgspec.json.decode(
             answer.error if answer.error is not msgspec.UNSET else b"null", type=_Error
@@ -322,7 +317,7 @@ class _ActiveBody(msgspec.Struct):
 def read_active(message: bytes) -> tuple[int, str]:
     """Return the active uuid and hash that any result names; (0, "") if it names none."""
     try:
-        answer = _decode_answer(message)
+        answer = jsonrpc.read_answer(message)
         body = msgspec.json.decode(
             answer.result if answer.result is not msgspec.UNSET else b"{}", type=_ActiveBody
         )

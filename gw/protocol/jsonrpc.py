@@ -114,3 +114,23 @@ def request(rpc_id: int, method: str, params: bytes) -> bytes:
         method.encode("ascii"),
         params,
     )
+
+
+class Answer(msgspec.Struct):
+    """What an answer holds: a result, or an error."""
+
+    result: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
+    error: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
+
+    @property
+    def text(self) -> str:
+        """The result as JSON text, as commands keep it; an error as {"error": ...}."""
+        if self.result is not msgspec.UNSET:
+            return bytes(self.result).decode()
+        if self.error is not msgspec.UNSET:
+            return '{"error":' + bytes(self.error).decode() + "}"
+        return "{}"
+
+
+read_answer = msgspec.json.Decoder(Answer).decode
+"""Decode an answer that `parse` has accepted."""
