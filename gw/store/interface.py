@@ -110,7 +110,11 @@ class PutCommand(Op):
 
 
 class PatchCommand(Op):
-    """Set some columns of a command; names are those of CommandRow."""
+    """Set some columns of a command; names are those of CommandRow.
+
+    A command has one final status: with a `status` among the values, one that has its final
+    status already stays as it is, whole.
+    """
 
     uuid: str
     values: dict[str, Any]

@@ -70,7 +70,8 @@ class Table(Generic[R]):
     def patch(self, names: Sequence[str]) -> str:
         """Return the UPDATE of some columns; its last parameter is the key."""
         updates = ", ".join(f"{name} = ?" for name in names)
-        return f"UPDATE {self.name} SET {updates} WHERE {self.key} = ?"  # noqa: S608
+        unless = f" AND {UNFINISHED}" if self.name == "commands" and "status" in names else ""
+        return f"UPDATE {self.name} SET {updates} WHERE {self.key} = ?{unless}"  # noqa: S608
 
 
 DOCUMENTS: Final = ("configuration", "pending_configuration")

@@ -628,3 +628,15 @@ async def test_adopt_pending(store):
     assert await store.device(A) == device(
         configuration="new", config_uuid=2, config_hash="h2", last_configuration_change=50
     )
+
+
+async def test_command_has_one_final_status(store):
+    row = rows.CommandRow(
+        uuid="u7", serial_number="02a0d5000001", command="leds", status="executing"
+    )
+    await write(store, ops.PutCommand(row))
+    await write(store, ops.PatchCommand("u7", {"status": "failed", "error_text": "away"}))
+    await write(store, ops.PatchCommand("u7", {"status": "completed", "error_text": ""}))
+    await write(store, ops.PatchCommand("u7", {"attach_size": 5}))
+    found = await store.command("u7")
+    assert (found.status, found.error_text, found.attach_size) == ("failed", "away", 5)
