@@ -30,10 +30,12 @@ run: build ## Run a gateway with 20 simulated devices here; Ctrl-C ends it
 
 .PHONY: test
 test: check ## Check, then run all tests but the long ones
+	GW_PURE_PYTHON=1 $(BIN)/python -m pytest -q tests/_native/test_confighash.py tests/protocol
+	$(BIN)/python -m pytest -q bench
 	$(BIN)/python -m pytest -m 'not soak' $(ARGS)
 
 .PHONY: soak
-soak: build ## Run the long tests
+soak: build ## Run the long tests (SOAK_SECONDS=600)
 	$(BIN)/python -m pytest -m soak --timeout 0 $(ARGS)
 
 .PHONY: check

@@ -11,7 +11,16 @@ Options.fail_fast = True
 
 # GW_NATIVE_SANITIZE=1 builds with AddressSanitizer and UBSan (make sanitize).
 sanitize = os.environ.get("GW_NATIVE_SANITIZE") == "1"
-flags = ["-O2", "-g", "-std=c11", "-Wall", "-Wextra", "-Wno-unused-parameter", "-Wno-unused-function", "-Wno-cast-function-type"]
+flags = [
+    "-O2",
+    "-g",
+    "-std=c11",
+    "-Wall",
+    "-Wextra",
+    "-Wno-unused-parameter",
+    "-Wno-unused-function",
+    "-Wno-cast-function-type",
+]
 link: list[str] = []
 if sanitize:
     flags += ["-fsanitize=address,undefined", "-fno-omit-frame-pointer", "-O1"]

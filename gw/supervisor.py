@@ -14,6 +14,7 @@ import os
 import resource
 import signal
 import socket
+import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Final, TypeAlias
@@ -36,6 +37,9 @@ from gw.supervisor_sockets import (
 )
 
 _HTTP: Final = ("api", "security", "files")
+# A second signal so soon comes from the same key or command: `timeout` and some terminals send
+# it to the process and to its group.
+_SAME_SIGNAL_SECONDS: Final = 1.0
 # A slot whose worker waits this long for its next start is taken out of the spread.
 _SLOT_OUT_SECONDS: Final = 1.0
 
@@ -84,7 +88,7 @@ class Supervisor:
         self._http: dict[str, socket.socket] = {}
         self._probes: list[QueueProbe] = []
         self._resources = contextlib.ExitStack()
-        self._signals = 0
+        self._told_at: float | None = None
         self._fault: StartError | None = None
         self._stop = asyncio.Event()
         self._kill = asyncio.Event()
@@ -316,11 +320,12 @@ class Supervisor:
     # -- stopping
 
     def _on_stop_signal(self, number: signal.Signals) -> None:
-        self._signals += 1
-        if self._signals == 1:
+        now = time.monotonic()
+        if self._told_at is None:
+            self._told_at = now
             log.info("stopping", signal=number.name)
             self._stop.set()
-        else:
+        elif now - self._told_at >= _SAME_SIGNAL_SECONDS and not self._kill.is_set():
             log.warning("stopping at once", signal=number.name)
             self._kill.set()
 
@@ -343,12 +348,18 @@ class Supervisor:
             if not all(task.done() for task in tasks):
                 for child in children:
                     if child.pid is not None:
-                        log.error("process did not end in time, and is killed", role=child.name)
+                        self._tell_of_kill(child)
                         child.kill()
                 await asyncio.wait(tasks)
             # A failed start has been told of already; here it must only not be lost as a task.
             await asyncio.gather(*tasks, return_exceptions=True)
         return not any(child.failed for child in self._children.values())
+
+    def _tell_of_kill(self, child: Child) -> None:
+        if self._kill.is_set():
+            log.warning("process is killed, as told by a second signal", role=child.name)
+        else:
+            log.error("process did not end in time, and is killed", role=child.name)
 
     async def _wait(self, tasks: list[asyncio.Task[None]], seconds: float) -> None:
         """Wait for the tasks, for the time given, or until there is a second signal."""

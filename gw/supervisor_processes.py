@@ -24,7 +24,6 @@ from gw.supervisor_sockets import ListenError
 ADMIN_PASSWORD_VARIABLE: Final = "GW_ADMIN_PASSWORD"  # noqa: S105 - the name, not the password
 EXIT_CONFIGURATION: Final = 78
 """Exit code (EX_CONFIG) of a role that cannot work with the settings it was given."""
-_EXIT_NOT_STARTED: Final = 71
 _LONG_LIFE_SECONDS: Final = 10.0
 _FIRST_PAUSE_SECONDS: Final = 0.1
 _STARTS: Final = metrics.index("gw_process_starts_total")
@@ -34,6 +33,10 @@ log = logs.get("supervisor")
 
 class StartError(Exception):
     """The gateway cannot start; the text says why and what to do."""
+
+
+class ConfigurationError(StartError):
+    """It cannot start with these settings: to try again without a change is of no use."""
 
 
 def role_command(role: str) -> list[str]:
@@ -155,6 +158,7 @@ class Child:
         self._process: subprocess.Popen[bytes] | None = None
         self._stopping = asyncio.Event()
         self._gave_up = False
+        self._killed = False
         self._pauses = RestartPauses(settings.run.restart_seconds)
 
     @property
@@ -173,7 +177,7 @@ class Child:
                 self._judge_end(code)
                 return
             if not was_ready and self.generation == 1:
-                raise StartError(self._explain(code))
+                raise self._explain(code)
             pause = self._pauses.after(lived)
             log.error(
                 "process ended",
@@ -195,7 +199,8 @@ class Child:
 
     def kill(self) -> None:
         """End the process now."""
-        self.failed = self.failed or self._process is not None
+        self._killed = self._killed or self._process is not None
+        self.failed = self.failed or self._killed
         self._stopping.set()
         self.send(signal.SIGKILL)
 
@@ -209,16 +214,19 @@ class Child:
         """Let go of the counters."""
         self._counters.close()
 
-    async def _live(self) -> tuple[int, bool]:
-        """Start one process and see it to its end: exit code, and whether it was ever ready."""
+    async def _live(self) -> tuple[int | None, bool]:
+        """Start one process and see it to its end: exit code, and whether it was ever ready.
+
+        The code is None if it could not be started.
+        """
         loop = asyncio.get_running_loop()
         try:
-            process, ready_pipe = self._start()
+            process, pidfd, ready_pipe = self._start()
         except (OSError, ListenError) as exc:
-            # Out of processes or memory, or the port is gone: a reason to wait, not to stop all.
+            # Out of processes, memory or descriptors, or the port is gone: a reason to wait, not
+            # to stop all.
             log.error("process cannot be started", role=self.name, why=str(exc))
-            return _EXIT_NOT_STARTED, False
-        pidfd = os.pidfd_open(process.pid)
+            return None, False
         exited = asyncio.Event()
         loop.add_reader(pidfd, exited.set)
         loop.add_reader(ready_pipe, self._read_ready, ready_pipe)
@@ -241,39 +249,44 @@ class Child:
             self._counters.zero_gauges()
         return code, was_ready
 
-    def _start(self) -> tuple[subprocess.Popen[bytes], int]:
+    def _start(self) -> tuple[subprocess.Popen[bytes], int, int]:
+        """Start a process: itself, its pidfd, and the pipe on which it says that it is ready."""
         self.generation += 1
-        ready_read, ready_write = os.pipe()
-        os.set_blocking(ready_read, False)
-        bootstrap = Bootstrap(
-            role=self.role,
-            slot=self.slot,
-            generation=self.generation,
-            parent=os.getpid(),
-            settings=self._settings,
-            rings=self._rings,
-            counters_memfd=self._counters_memfd,
-            counters_slot=self._counters.slot,
-            ready_fd=ready_write,
-            sockets=self._sockets(),
-        )
-        self._counters.zero_gauges()
-        self._counters.add(_STARTS)
-        try:
-            process = spawn(
-                self._command,
-                bootstrap,
-                environment=self._environment,
-                also_pass=self._also_pass,
-            )
-        except BaseException:
-            os.close(ready_read)
-            raise
-        finally:
-            os.close(ready_write)
+        sockets = self._sockets()
+        with contextlib.ExitStack() as undo:
+            ready_read, ready_write = os.pipe()
+            undo.callback(os.close, ready_read)
+            try:
+                os.set_blocking(ready_read, False)
+                bootstrap = Bootstrap(
+                    role=self.role,
+                    slot=self.slot,
+                    generation=self.generation,
+                    parent=os.getpid(),
+                    settings=self._settings,
+                    rings=self._rings,
+                    counters_memfd=self._counters_memfd,
+                    counters_slot=self._counters.slot,
+                    ready_fd=ready_write,
+                    sockets=sockets,
+                )
+                self._counters.zero_gauges()
+                self._counters.add(_STARTS)
+                process = spawn(
+                    self._command,
+                    bootstrap,
+                    environment=self._environment,
+                    also_pass=self._also_pass,
+                )
+            finally:
+                os.close(ready_write)
+            undo.callback(process.wait)
+            undo.callback(process.kill)
+            pidfd = os.pidfd_open(process.pid)
+            undo.pop_all()
         self._process = process
         log.debug("process started", role=self.name, pid=process.pid, generation=self.generation)
-        return process, ready_read
+        return process, pidfd, ready_read
 
     def _read_ready(self, pipe: int) -> None:
         if _has_said_ready(pipe):
@@ -292,19 +305,27 @@ class Child:
             )
             self.send(signal.SIGKILL)
 
-    def _judge_end(self, code: int) -> None:
+    def _judge_end(self, code: int | None) -> None:
         # SIGTERM may find a process that has not come to handle it yet.
-        if code not in (0, -signal.SIGTERM):
+        if code not in (None, 0, -signal.SIGTERM):
             self.failed = True
+            if self._killed and code == -signal.SIGKILL:
+                return  # told of by whoever killed it
             log.error("process did not end well", role=self.name, why=describe_exit(code))
 
-    def _explain(self, code: int) -> str:
+    def _explain(self, code: int | None) -> StartError:
         if code == EXIT_CONFIGURATION:
-            return f"{self.name} cannot work with its settings (see its message above)"
+            return ConfigurationError(
+                f"{self.name} cannot work with its settings (see its message above)"
+            )
+        if code is None:
+            return StartError(f"{self.name} cannot be started (see the message above)")
         if self._gave_up:
             limit = self._settings.run.start_seconds
-            return f"{self.name} was not ready within {limit:g} seconds (run.start_seconds)"
-        return f"{self.name} ended before it was ready: {describe_exit(code)}"
+            return StartError(
+                f"{self.name} was not ready within {limit:g} seconds (run.start_seconds)"
+            )
+        return StartError(f"{self.name} ended before it was ready: {describe_exit(code)}")
 
 
 def _has_said_ready(pipe: int) -> bool:
@@ -314,8 +335,10 @@ def _has_said_ready(pipe: int) -> bool:
         return False
 
 
-def describe_exit(code: int) -> str:
-    """Say how a process ended, from its return code."""
+def describe_exit(code: int | None) -> str:
+    """Say how a process ended, from its return code; None: it was never started."""
+    if code is None:
+        return "it could not be started"
     if code >= 0:
         return f"exit code {code}"
     try:

@@ -15,9 +15,11 @@ from gw.api.app import gateway_app, security_app
 from gw.api.authentication import Authentication
 from gw.api.context import Context
 from gw.api.coordinator_client import CoordinatorClient
-from gw.api.edge import Observe
-from gw.api.server import Certificate, Listener
+from gw.api.edge import Edge, Observe, RouteMethods
+from gw.api.owsec.logins import CountLogin
+from gw.api.server import BODY_SECONDS, UPLOAD_SECONDS, Certificate, Listener
 from gw.core.bootstrap import Bootstrap, announce_ready, load
+from gw.files.upload import Uploads
 from gw.ops import logs, metrics
 from gw.security.passwords import Passwords
 from gw.store.open import open_reader
@@ -36,8 +38,9 @@ def main() -> None:
     bootstrap = load()
     log = bootstrap.settings.log
     logs.configure(format=log.format, level=log.level, role=bootstrap.role)
-    # Its starts and stops, three of each, say nothing that ours do not.
-    logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
+    # Its starts and stops say nothing that ours do not, and its warnings of malformed requests
+    # are for any stranger to cause: they are counted instead.
+    logging.getLogger("uvicorn.error").setLevel(logging.ERROR)
     uvloop.run(_serve(bootstrap))
 
 
@@ -56,17 +59,37 @@ async def _serve(bootstrap: Bootstrap) -> None:
         reader=reader,
         coordinator=client,
         api_port=sockets["api"].getsockname()[1],
+        security_port=sockets["security"].getsockname()[1] if "security" in sockets else 0,
+        files_port=sockets["files"].getsockname()[1] if "files" in sockets else 0,
         certificate=certificate,
     )
     observe = _observer(page)
     apps: dict[str, Any] = {
         "api": gateway_app(context, authentication, observe),
-        "security": security_app(context, authentication, passwords, observe),
-        "files": _nothing_here,
+        "security": security_app(context, authentication, passwords, observe, _login_counter(page)),
+        "files": Edge(
+            Uploads(
+                reader,
+                client,
+                settings.run.data,
+                settings.files,
+                settings.store.retention_days * 86_400,
+            ),
+            RouteMethods([("/v1/upload/{uuid}", ("POST",))]),
+            settings.api.cors_origins,
+            observe,
+        ),
     }
     drain = settings.run.drain_seconds * _DRAIN_SHARE
     listeners = [
-        Listener(apps[name], sock, certificate, drain_seconds=drain)
+        Listener(
+            apps[name],
+            sock,
+            certificate,
+            drain_seconds=drain,
+            body_seconds=UPLOAD_SECONDS if name == "files" else BODY_SECONDS,
+            observe=observe,
+        )
         for name, sock in sockets.items()
         if name in apps
     ]
@@ -140,15 +163,10 @@ def _observer(page: metrics.CounterPage) -> Observe:
     return observe
 
 
-async def _nothing_here(scope: Any, _receive: Any, send: Any) -> None:
-    """Answer the file listener's requests: no command of this version awaits a file."""
-    if scope["type"] == "http":
-        headers = [
-            (b"content-type", b"application/json"),
-            (b"content-length", str(len(_NOT_FOUND)).encode()),
-        ]
-        await send({"type": "http.response.start", "status": 404, "headers": headers})
-        await send({"type": "http.response.body", "body": _NOT_FOUND})
+def _login_counter(page: metrics.CounterPage) -> CountLogin:
+    succeeded = metrics.index("gw_logins_total", "success")
+    failed = metrics.index("gw_logins_total", "failure")
+    return lambda success: page.add(succeeded if success else failed)
 
 
 if __name__ == "__main__":

@@ -18,26 +18,38 @@ from gw.api import (
     default_configurations,
     device,
     device_commands,
+    device_deletion,
     devices,
     docs,
+    files,
+    models,
     system,
     telemetry_records,
 )
 from gw.api.authentication import Authentication, Caller, authenticate
 from gw.api.context import Context
-from gw.api.edge import Edge, Observe, RouteMethods
-from gw.api.envelope import AnyRequest, refuse, refuse_http, refuse_unexpected
-from gw.api.openapi import handlers_of, openapi_document
-from gw.api.owsec import endpoints, oauth2, preferences, users
+from gw.api.edge import Edge, Observe, RouteMethods, unobserved
+from gw.api.envelope import (
+    AnyRequest,
+    refuse,
+    refuse_http,
+    refuse_store,
+    refuse_unexpected,
+)
+from gw.api.openapi import Other, handlers_of, openapi_document
+from gw.api.owsec import endpoints, oauth2, policies, preferences, user_changes, users
 from gw.api.owsec.accounts import Accounts
+from gw.api.owsec.logins import CountLogin, uncounted
 from gw.api.owsec.throttle import Throttle
 from gw.core.errors import ApiError
 from gw.security.passwords import Passwords
+from gw.store.errors import StoreError
 
 BASE: Final = "/api/v1"
 
 _GATEWAY: Final[tuple[ControllerRouterHandler, ...]] = (
     devices.list_devices,
+    device_deletion.delete_devices,
     device.read_device,
     device.create_device,
     device.change_device,
@@ -53,6 +65,8 @@ _GATEWAY: Final[tuple[ControllerRouterHandler, ...]] = (
     telemetry_records.delete_capabilities,
     configure.configure,
     device_commands.device_command,
+    files.download,
+    files.remove,
     commands.list_commands,
     commands.delete_commands,
     commands.read_command,
@@ -67,6 +81,7 @@ _GATEWAY: Final[tuple[ControllerRouterHandler, ...]] = (
     blacklist.refuse_device,
     blacklist.change_reason,
     blacklist.allow_device,
+    models.read_models,
     system.read_system,
 )
 
@@ -77,6 +92,9 @@ _SECURITY: Final[tuple[ControllerRouterHandler, ...]] = (
     oauth2.validate_token,
     users.list_users,
     users.read_user,
+    user_changes.create_user,
+    user_changes.change_user,
+    user_changes.delete_user,
     preferences.read_preferences,
     preferences.replace_preferences,
     endpoints.list_endpoints,
@@ -84,17 +102,12 @@ _SECURITY: Final[tuple[ControllerRouterHandler, ...]] = (
 )
 
 
-def unobserved(_status: int, _seconds: float) -> None:
-    """Take no note of a request."""
-
-
 def gateway_app(
     context: Context, authentication: Authentication, observe: Observe = unobserved
 ) -> Edge:
     """Return the application of the api listener."""
-    described = _litestar(context, authentication, [_router(_GATEWAY)], {})
-    document = openapi_document(described, title="gw")
-    app = _litestar(context, authentication, [_router(_GATEWAY), *docs.pages(document)], {})
+    other = Other("Security service", context.security_port)
+    app = _documented(_GATEWAY, "gw", other, context, authentication, {})
     return _behind_edge(app, context, observe)
 
 
@@ -103,6 +116,7 @@ def security_app(
     authentication: Authentication,
     passwords: Passwords,
     observe: Observe = unobserved,
+    count_login: CountLogin = uncounted,
 ) -> Edge:
     """Return the application of the security listener."""
     accounts = Accounts(context, authentication)
@@ -111,9 +125,35 @@ def security_app(
         "accounts": _constant(accounts),
         "passwords": _constant(passwords),
         "throttle": _constant(throttle),
+        "count_login": _constant(count_login),
     }
-    app = _litestar(context, authentication, [_router(_SECURITY)], dependencies)
+    other = Other("Gateway", context.api_port)
+    app = _documented(
+        _SECURITY,
+        "gw security",
+        other,
+        context,
+        authentication,
+        dependencies,
+        policies.pages(context.settings.security),
+    )
     return _behind_edge(app, context, observe)
+
+
+def _documented(
+    handlers: Sequence[ControllerRouterHandler],
+    title: str,
+    other: Other,
+    context: Context,
+    authentication: Authentication,
+    dependencies: dict[str, Provide],
+    more: Sequence[ControllerRouterHandler] = (),
+) -> Litestar:
+    """Return an application of routes below BASE, with the pages that describe them."""
+    described = _litestar(context, authentication, [_router(handlers)], dependencies)
+    document = openapi_document(described, title=title, other=other)
+    pages = docs.pages(document)
+    return _litestar(context, authentication, [_router(handlers), *pages, *more], dependencies)
 
 
 def _router(handlers: Sequence[ControllerRouterHandler]) -> Router:
@@ -137,6 +177,7 @@ def _litestar(
         exception_handlers={
             ApiError: refuse,
             HTTPException: refuse_http,
+            StoreError: refuse_store,
             Exception: refuse_unexpected,
         },
         request_max_body_size=context.settings.api.max_body_bytes,

@@ -21,6 +21,7 @@ _LOW: Final = rb"\\u[dD][c-fC-F][0-9a-fA-F]{2}"
 _LONE_SURROGATE: Final = re.compile(
     rb"%b(?!%b)|(?<!\\u[dD][89abAB][0-9a-fA-F][0-9a-fA-F])%b" % (_HIGH, _LOW, _LOW)
 )
+_NUL: Final = b"\\u0000"
 
 ConfigurationField = msgspec.Raw | msgspec.UnsetType
 """Type of a `configuration` member: kept as the bytes that were sent."""
@@ -46,7 +47,11 @@ async def read(request: AnyRequest, kind: type[_B]) -> _B:
         raise ApiError(1003, f"the content type must be {JSON}")
     try:
         # The parts that are kept raw are only skipped over, so UTF-8 is checked for all here.
-        return msgspec.json.decode(data.decode(), type=kind)
+        found = msgspec.json.decode(data.decode(), type=kind)
+        if _NUL in data and _has_nul(found):
+            # No text of a database may hold it.
+            raise ApiError(1003, "\\u0000 in a string")
+        return found
     except UnicodeDecodeError as error:
         raise ApiError(1003, f"not UTF-8 at byte {error.start}") from None
     except msgspec.ValidationError as error:
@@ -55,9 +60,23 @@ async def read(request: AnyRequest, kind: type[_B]) -> _B:
         raise _malformed(error, data, kind) from None
 
 
+def _has_nul(value: object) -> bool:
+    """Tell whether a text of a decoded body holds U+0000; raw parts are not looked into."""
+    if isinstance(value, str):
+        return "\0" in value
+    if isinstance(value, list):
+        return any(_has_nul(one) for one in value)
+    if isinstance(value, dict):
+        return any(_has_nul(one) for pair in value.items() for one in pair)
+    if isinstance(value, msgspec.Struct):
+        return any(_has_nul(getattr(value, name)) for name in value.__struct_fields__)
+    return False
+
+
 def _malformed(error: Exception, data: bytes, kind: type[msgspec.Struct]) -> ApiError:
     """Name what is wrong; of what only a configuration can have, with the number of its own."""
-    own = 1008 if "configuration" in kind.__struct_fields__ else 1003
+    concerns = "configuration" in kind.__struct_fields__ and b'"configuration"' in data
+    own = 1008 if concerns else 1003
     if isinstance(error, RecursionError):
         return ApiError(own, "nested too deeply")
     if (surrogate := _LONE_SURROGATE.search(data)) is not None:

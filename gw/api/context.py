@@ -48,6 +48,10 @@ class Context:
     coordinator: Coordinator
     api_port: int
     """Port on which the api listener really listens."""
+    security_port: int = 16001
+    """Port on which the security listener really listens."""
+    files_port: int = 16003
+    """Port on which the upload listener really listens."""
     certificate: CertificateExpiry | None = None
     started: float = field(default_factory=time.time)
 
@@ -64,9 +68,19 @@ class Context:
         """
         if self.settings.api.public_url:
             return self.settings.api.public_url.rstrip("/")
+        return f"https://{self._host(connection)}:{self.api_port}"
+
+    def upload_url(self, connection: ASGIConnection[Any, Any, Any, Any], command: str) -> str:
+        """Return where a device uploads the file of a command, reached by the same name."""
+        base = self.settings.files.public_url.rstrip("/")
+        base = base or f"https://{self._host(connection)}:{self.files_port}"
+        return f"{base}/v1/upload/{command}"
+
+    @staticmethod
+    def _host(connection: ASGIConnection[Any, Any, Any, Any]) -> str:
         host = connection.headers.get("host", "")
         if not host.endswith("]"):
             host = host.rpartition(":")[0] or host
         if not _HOST.match(host):
             host = socket.gethostname()
-        return f"https://{host}:{self.api_port}"
+        return host

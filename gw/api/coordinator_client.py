@@ -27,6 +27,8 @@ MAX_WAITING: Final = 4096
 MAX_WAITING_BYTES: Final = 67_108_864
 """Bytes of heads and bodies of those requests."""
 DEFAULT_SECONDS: Final = 15.0
+_PROBE: Final = "fleet.statistics"
+"""An operation that costs nothing: is the coordinator there?"""
 _LOOK_SECONDS: Final = 0.1
 """Covers a coordinator that died between publishing and waking us."""
 _RETRY_SECONDS: Final = 0.005
@@ -119,7 +121,9 @@ class CoordinatorClient:
         """Ask the coordinator and wait for its answer, at most `timeout` seconds.
 
         Raises ApiError: with the coordinator's number and detail if it refuses, or 1002 with
-        HTTP status 503 if it does not answer in time or too many requests wait already.
+        HTTP status 503 if it does not answer in time or too many requests wait already. A
+        longer `timeout` than the usual one is for a device; meanwhile the coordinator itself is
+        asked now and then whether it is there.
         """
         loop = self._loop
         if loop is None:
@@ -137,6 +141,11 @@ class CoordinatorClient:
         try:
             self._send()
             async with asyncio.timeout(timeout):
+                while timeout > DEFAULT_SECONDS:
+                    done, _ = await asyncio.wait((waiting.done,), timeout=DEFAULT_SECONDS)
+                    if done:
+                        break
+                    await self.request(_PROBE, {})
                 return await waiting.done
         except TimeoutError:
             raise _unavailable(f"the coordinator did not answer in {timeout:g} s") from None

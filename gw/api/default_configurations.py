@@ -20,6 +20,7 @@ from gw.store.rows import DefaultConfigurationRow
 
 _TAG = "Default configurations"
 _PLATFORMS: Final = ("ap", "switch")
+_LONGEST_NAME: Final = 256
 _IN_ARGUMENTS: Final = 32_768
 """Bytes of a configuration that still goes with the arguments (64 KiB in all)."""
 
@@ -102,6 +103,8 @@ async def create_default_configuration(
     request: AnyRequest, context: NamedDependency[Context], name: FromPath[str]
 ) -> Answer:
     """Create a default configuration."""
+    if len(name) > _LONGEST_NAME or not name.isprintable():
+        raise ApiError(1018, f"a name has {_LONGEST_NAME} printable characters at most")
     new = await body.read(request, DefaultConfigurationBody)
     if await context.reader.default_configuration(name) is not None:
         raise ApiError(1099)

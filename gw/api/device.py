@@ -212,11 +212,10 @@ async def read_status(context: NamedDependency[Context], serial_number: FromPath
     """Answer the session of a device, and how it stands to its configuration."""
     serial = path_serial(serial_number)
     status = (await session_statuses(context, [serial])).get(serial)
-    if status is None:
-        return document({"serialNumber": serial, "connected": False})
     row = await context.reader.device(serial)
     facts: dict[str, Any] = {} if row is None else configuration_facts(row)
-    return document({"serialNumber": serial} | facts | connection_document(status))
+    live = {"connected": False} if status is None else connection_document(status)
+    return document({"serialNumber": serial} | live | facts)
 
 
 async def _device(context: Context, serial: str, *, missing: ApiError) -> Answer:

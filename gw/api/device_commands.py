@@ -20,7 +20,16 @@ from gw.api.documented import documented
 from gw.api.envelope import Answer, AnyRequest, document
 from gw.api.serials import path_serial, same_serial
 from gw.core.errors import INTERNAL, ApiError
-from gw.protocol.commands import BODIES, COMMANDS, Body, ParameterError, build
+from gw.protocol.commands import (
+    BODIES,
+    COMMANDS,
+    Body,
+    ParameterError,
+    ScriptBody,
+    build,
+    file_kind,
+    patience,
+)
 from gw.security.roles import Operation, may
 from gw.store.rows import CommandRow
 
@@ -29,7 +38,7 @@ _MARGIN_SECONDS: Final = 15.0
 
 _MALFORMED: Final = 1003
 
-NOT_YET: Final = frozenset(("trace", "telemetry", "script", "rrm", "package", "rtty"))
+NOT_YET: Final = frozenset(("telemetry", "rrm", "package", "rtty"))
 """Commands of owgw that this version does not offer."""
 
 
@@ -59,6 +68,8 @@ async def device_command(
         raise ApiError(1031, detail if command in NOT_YET else command[:40])
     if rules.administrator and not may(caller.role, Operation.ADMINISTRATIVE_COMMAND):
         raise ApiError(7)
+    if command == "script" and not may(caller.role, Operation.FREE_SCRIPT):
+        raise ApiError(7)
     if await context.reader.device(serial) is None:
         raise ApiError(404)
     if not rules.later:
@@ -66,7 +77,8 @@ async def device_command(
         if serial not in live.result["statuses"]:
             raise ApiError(1033, serial)
     identity = str(uuid.uuid4())
-    order, params = await _parameters(request, command, serial, identity)
+    upload = context.upload_url(request, identity)
+    order, params = await _parameters(request, command, serial, identity, upload)
     await context.coordinator.request(
         "command.run",
         {
@@ -75,9 +87,12 @@ async def device_command(
             "name": command,
             "by": caller.email,
             "when": order.when,
+            "file": file_kind(order),
+            "deferred": isinstance(order, ScriptBody) and order.deferred,
+            "seconds": patience(command, order),
         },
         params,
-        timeout=rules.seconds + _MARGIN_SECONDS,
+        timeout=patience(command, order) + _MARGIN_SECONDS,
     )
     row = await context.reader.command(identity)
     if row is None:
@@ -88,7 +103,7 @@ async def device_command(
 
 
 async def _parameters(
-    request: AnyRequest, command: str, serial: str, identity: str
+    request: AnyRequest, command: str, serial: str, identity: str, upload: str
 ) -> tuple[Body, bytes]:
     """Check the body and return it, and the params for the device."""
     try:
@@ -97,7 +112,7 @@ async def _parameters(
         if not given:
             raise ApiError(1001 if command == "reboot" else 1018, "serialNumber")
         same_serial(given, serial)
-        return order, msgspec.json.encode(build(command, serial, identity, order))
+        return order, msgspec.json.encode(build(command, serial, identity, order, upload))
     except ParameterError as error:
         raise ApiError(error.number, str(error)) from None
     except ApiError as error:

@@ -222,9 +222,7 @@ def connection_document(status: Mapping[str, Any] | None) -> dict[str, Any]:
     """Return a session as the coordinator tells it, with every member that clients expect."""
     if status is None:
         return dict(NO_CONNECTION)
-    known = {name: value for name, value in status.items() if name != "configuration"}
-    facts = status.get("configuration")
-    return NO_CONNECTION | known | (facts if isinstance(facts, dict) else {})
+    return NO_CONNECTION | {name: status[name] for name in NO_CONNECTION if name in status}
 
 
 def _configuration(serial: str, text: str, uuid: int) -> msgspec.Raw:

@@ -56,7 +56,9 @@ class DevicesQuery(query.CountedPage):
     """Parameters of the list of devices; the first that applies decides the answer."""
 
     connection_statistics: bool = False
+    """Answer the fleet in three numbers."""
     order_spec: bool = False
+    """Answer the names for `orderBy`."""
     order_by: str = ""
     """`name:a` (ascending) or `name:d`, separated by commas."""
     platform: str = "all"
@@ -64,12 +66,17 @@ class DevicesQuery(query.CountedPage):
     select: list[str] = msgspec.field(default_factory=list)
     """Serial numbers, separated by commas; replaces offset and limit."""
     device_with_status: bool = False
+    """Merge each device with its live session, as `devicesWithStatus`."""
     complete_info: bool = False
+    """Each device with its session and its newest reports."""
     serial_only: bool = False
+    """Answer only `serialNumbers`."""
     health: bool = False
+    """Answer the connected devices whose sanity is from `lowLimit` to `highLimit`."""
     low_limit: int = 0
     high_limit: int = 100
     include_provisioned: bool = True
+    """false: only devices without entity and venue."""
 
 
 class ConnectionStatistics(msgspec.Struct, rename="camel"):

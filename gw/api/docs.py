@@ -27,15 +27,17 @@ def pages(openapi: dict[str, Any]) -> list[HTTPRouteHandler]:
         _page("/docs", "docs.html", "text/html; charset=utf-8"),
         _page("/docs/docs.js", "docs.js", "text/javascript; charset=utf-8"),
         _page("/docs/docs.css", "docs.css", "text/css; charset=utf-8"),
-        _route("/openapi.json", "openapi", msgspec.json.encode(openapi), "application/json"),
+        _page("/favicon.ico", "icon.svg", "image/svg+xml"),
+        page("/openapi.json", "openapi", msgspec.json.encode(openapi), "application/json"),
     ]
 
 
 def _page(path: str, file: str, media_type: str) -> HTTPRouteHandler:
-    return _route(path, file, (_STATIC / file).read_bytes(), media_type)
+    return page(path, file, (_STATIC / file).read_bytes(), media_type)
 
 
-def _route(path: str, name: str, content: bytes, media_type: str) -> HTTPRouteHandler:
+def page(path: str, name: str, content: bytes, media_type: str) -> HTTPRouteHandler:
+    """Return the public route of a page that never changes."""
     headers = {"content-security-policy": _POLICY, "cache-control": _CACHE}
 
     @get(path, name=name, **_PUBLIC)

@@ -21,6 +21,7 @@ GZIP_BYTES: Final = 512
 """Smaller answers are not worth compressing."""
 _THREAD_BYTES: Final = 65_536
 """Larger ones are compressed off the loop."""
+_PIECE_BYTES: Final = 65_536
 _GZIP_LEVEL: Final = 4
 _VARY: Final = (b"vary", b"Origin, Accept-Encoding")
 _PREFLIGHT_SECONDS: Final = b"86400"
@@ -35,6 +36,15 @@ _INTERNAL_BODY: Final = (
     b'{"ErrorCode":500,"ErrorDetails":"","ErrorDescription":"%s"}'
     % ApiError(INTERNAL).description.encode()
 )
+_OVERLOADED_BODY: Final = (
+    b'{"ErrorCode":503,"ErrorDetails":"","ErrorDescription":"%s"}'
+    % ApiError(INTERNAL, "too many connections").description.encode()
+)
+_OVERLOADED_HEADERS: Final = (
+    (b"content-type", b"application/json"),
+    (b"connection", b"close"),
+    (b"retry-after", b"5"),
+)
 
 # The types of ASGI 3; the framework and the server each have their own names for them.
 Message = MutableMapping[str, Any]
@@ -45,6 +55,10 @@ App = Callable[[Any, Any, Any], Any]
 Header = tuple[bytes, bytes]
 Observe = Callable[[int, float], None]
 """Called with the status and the seconds of each request."""
+
+
+def unobserved(_status: int, _seconds: float) -> None:
+    """Take no note of a request."""
 
 
 class RouteMethods:
@@ -88,7 +102,9 @@ class Edge:
         headers: dict[bytes, bytes] = dict(scope["headers"])
         answer = _Answer(send, self._cors(headers), _takes_gzip(headers))
         try:
-            if scope["method"] == "OPTIONS":
+            if scope.get("state", {}).pop("overloaded", False):
+                await answer.whole(503, list(_OVERLOADED_HEADERS), _OVERLOADED_BODY)
+            elif scope["method"] == "OPTIONS":
                 await self._preflight(scope["path"], headers, answer)
             else:
                 await self._app(scope, receive, answer.take)
@@ -156,7 +172,16 @@ class _Answer:
             headers += [h for h in (*self._extra, *_SAFE) if h[0] not in names]
             self.begun = True
             await self._send({**start, "headers": headers})
-        await self._send(message)
+        await self._pass_on(message)
+
+    async def _pass_on(self, message: Message) -> None:
+        """Send in pieces: between them the server waits for a client that reads slowly."""
+        body: bytes = message.get("body", b"")
+        for at in range(0, len(body) - _PIECE_BYTES, _PIECE_BYTES):
+            piece = body[at : at + _PIECE_BYTES]
+            await self._send({"type": message["type"], "body": piece, "more_body": True})
+        rest = len(body) % _PIECE_BYTES or min(len(body), _PIECE_BYTES)
+        await self._send({**message, "body": body[len(body) - rest :]})
 
 
 def _takes_gzip(headers: dict[bytes, bytes]) -> bool:

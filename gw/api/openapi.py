@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
-from typing import Any, Final
+from collections.abc import Iterable, Iterator
+from typing import Any, Final, NamedTuple
 
 import msgspec
 from litestar import Litestar
@@ -12,6 +12,7 @@ from litestar.handlers import HTTPRouteHandler
 from litestar.routes import HTTPRoute
 
 import gw
+from gw.api.attribute_notes import notes_of
 from gw.api.documented import Combined, Description, description_of
 from gw.api.envelope import JSON, Failure
 from gw.api.query import Query
@@ -37,7 +38,14 @@ def handlers_of(app: Litestar) -> Iterable[tuple[str, HTTPRouteHandler]]:
                 yield route.path_format, handler
 
 
-def openapi_document(app: Litestar, *, title: str) -> dict[str, Any]:
+class Other(NamedTuple):
+    """The document of another listener of this gateway."""
+
+    title: str
+    port: int
+
+
+def openapi_document(app: Litestar, *, title: str, other: Other | None = None) -> dict[str, Any]:
     """Return the document of the described routes of `app`."""
     described = [
         (path, handler, description)
@@ -49,6 +57,7 @@ def openapi_document(app: Litestar, *, title: str) -> dict[str, Any]:
         for one in (description.answer, description.body):
             types += one.types if isinstance(one, Combined) else [one] if one is not None else []
     schemas, components = msgspec.json.schema_components(types, ref_template=_REFERENCE)
+    _add_notes(components)
     schema_of = {id(kind): schema for kind, schema in zip(types, schemas, strict=True)}
 
     paths: dict[str, Any] = {}
@@ -60,7 +69,7 @@ def openapi_document(app: Litestar, *, title: str) -> dict[str, Any]:
                 operations[method.lower()] = _operation(
                     f"{handler.handler_name}", path, description, schema_of
                 )
-    return {
+    found: dict[str, Any] = {
         "openapi": "3.1.0",
         "info": {"title": title, "version": gw.__version__, "description": _ABOUT},
         "paths": paths,
@@ -70,6 +79,28 @@ def openapi_document(app: Litestar, *, title: str) -> dict[str, Any]:
         },
         "security": [{"bearer": []}],
     }
+    if other is not None:
+        found["x-other-listener"] = {"title": other.title, "port": other.port}
+    return found
+
+
+def _add_notes(components: dict[str, Any]) -> None:
+    """Add to the schemas what is written below the members of their structs."""
+    for struct in _structs(msgspec.Struct):
+        properties = components.get(struct.__name__, {}).get("properties", {})
+        if not struct.__module__.startswith("gw.") or set(properties) != set(
+            struct.__struct_encode_fields__
+        ):
+            continue
+        for name, note in notes_of(struct).items():
+            encoded = struct.__struct_encode_fields__[struct.__struct_fields__.index(name)]
+            properties[encoded].setdefault("description", note)
+
+
+def _structs(base: type[msgspec.Struct]) -> Iterator[type[msgspec.Struct]]:
+    for struct in base.__subclasses__():
+        yield struct
+        yield from _structs(struct)
 
 
 def _camel(path: str) -> str:
@@ -93,6 +124,8 @@ def _operation(
             str(description.status): succeeded,
             "400": {"description": "Refused: see `ErrorDescription`.", "content": refused},
             "403": {"description": "No valid token, or not allowed.", "content": refused},
+            "404": {"description": "It does not exist.", "content": refused},
+            "503": {"description": "Not just now: try again.", "content": refused},
         },
     }
     if description.details:
@@ -130,6 +163,7 @@ def _query_parameters(kind: type[Query] | None) -> list[dict[str, Any]]:
     if kind is None:
         return []
     found = []
+    notes = notes_of(kind)
     for field in msgspec.structs.fields(kind):
         schema: dict[str, Any] = {"type": "string"}
         if field.type is bool:
@@ -138,5 +172,8 @@ def _query_parameters(kind: type[Query] | None) -> list[dict[str, Any]]:
             schema = {"type": "integer", "minimum": 0}
         if field.type in (bool, int, str):
             schema["default"] = field.default
-        found.append({"name": field.encode_name, "in": "query", "schema": schema})
+        parameter = {"name": field.encode_name, "in": "query", "schema": schema}
+        if field.name in notes:
+            parameter["description"] = notes[field.name]
+        found.append(parameter)
     return found

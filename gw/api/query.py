@@ -39,13 +39,16 @@ class CountedPage(Page):
     """A page, or only the number of rows."""
 
     count_only: bool = False
+    """Answer only how many there are."""
 
 
 class Dates(Page):
     """Rows of a time span: epoch seconds, inclusive; 0 is open."""
 
     start_date: int = 0
+    """Epoch seconds, inclusive; 0: open."""
     end_date: int = 0
+    """Epoch seconds, inclusive; 0: open."""
     newest: bool = False
     """Newest first, without regard to dates and offset."""
 
@@ -92,7 +95,8 @@ def integer(text: str) -> int | None:
     """Read a non-negative decimal number, cut to MAX_INTEGER."""
     if not (text.isascii() and text.isdigit()):
         return None
-    return MAX_INTEGER if len(text) > _MAX_DIGITS else int(text)
+    digits = text.lstrip("0") or "0"
+    return MAX_INTEGER if len(digits) > _MAX_DIGITS else int(digits)
 
 
 def _boolean(text: str) -> bool | None:

@@ -33,7 +33,7 @@ Examples:
 @config.command(epilog=_EPILOG)
 @settings_options
 @click.option("--explain", is_flag=True, help="Say where each value comes from.")
-@click.option("--json", "as_json", is_flag=True, help="As JSON.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
 def show(
     *,
     data: Path | None,

@@ -7,48 +7,62 @@ import contextlib
 import ctypes
 import json
 import os
+import shlex
 import signal
 import sys
 import tempfile
+import time
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
 from gw.cli.settings_options import load
 from gw.core.settings import Settings
 
+if TYPE_CHECKING:
+    from gw.store.rows import UserRow
+
 _LISTENERS: Final = ("devices", "api", "security", "files", "metrics")
 _PR_SET_PDEATHSIG: Final = 1
 _POLL_SECONDS: Final = 0.05
+_CONNECT_SECONDS: Final = 20.0
+"""How long the devices may take until the greeting is shown all the same; 100 a second more."""
+_CONNECTED: Final = "gw_devices_connected "
 _PASSWORD_FILE: Final = "dev-password"  # noqa: S105 - a file name
+_UNKNOWN: Final = "?"
+"""Stands for the hash of a password that cannot be looked up."""
 _libc = ctypes.CDLL(None)
 
 _EPILOG = """\
 \b
 Examples:
   gw dev
-  gw dev --devices 500 --set log.level=warning
+  gw dev --devices 500 --set log.level=info
   gw dev --host 0.0.0.0        (reachable from other machines)
 """
 
 
 @click.command(epilog=_EPILOG)
 @click.option("--data", type=click.Path(path_type=Path), default=Path("var/data"),
-              show_default=True, help="Data directory.")  # fmt: skip
+              show_default=True, metavar="DIR",
+              help="Directory for the database and all else that is kept.")  # fmt: skip
 @click.option("--pki", type=click.Path(path_type=Path), default=Path("var/pki"),
-              show_default=True, help="Directory of the certificates.")  # fmt: skip
-@click.option("--devices", type=click.IntRange(0, 100_000), default=20, show_default=True,
-              help="Simulated devices.")  # fmt: skip
-@click.option("--host", default="localhost", show_default=True, help="Address to listen on.")
+              show_default=True, metavar="DIR",
+              help="Directory of the certificates, as `gw pki init` makes it.")  # fmt: skip
+@click.option("--devices", type=click.IntRange(0, 50_000), default=20, show_default=True,
+              metavar="N", help="Simulated devices.")  # fmt: skip
+@click.option("--host", default="localhost", show_default=True, metavar="HOST",
+              help="Address to listen on.")  # fmt: skip
 @click.option("--set", "overrides", multiple=True, metavar="SECTION.KEY=VALUE",
               help="One setting; may be repeated.")  # fmt: skip
 def dev(*, data: Path, pki: Path, devices: int, host: str, overrides: tuple[str, ...]) -> None:
     """Run a gateway with simulated devices until Ctrl-C.
 
-    Makes certificates when there are none, lets unknown devices in, listens on this machine
-    only, and takes other ports where the usual ones are in use.
+    Makes certificates when there are none, lets in every device that has one, listens on this
+    machine only, takes other ports where the usual ones are in use, and logs warnings only.
     """
     from gw.security.pki import PkiError, init
 
@@ -57,7 +71,10 @@ def dev(*, data: Path, pki: Path, devices: int, host: str, overrides: tuple[str,
     except (PkiError, OSError) as exc:
         raise click.ClickException(str(exc)) from None
     chosen = [f"{section}.host={host}" for section in _LISTENERS]
-    chosen += ["devices.unknown=create", *overrides]
+    chosen.append("devices.unknown=create")
+    if "GW_LOG__LEVEL" not in os.environ:
+        chosen.append("log.level=warning")
+    chosen += overrides
     settings, _ = load(data, pki, None, tuple(chosen))
     for section in _LISTENERS:
         listener = getattr(settings, section)
@@ -103,12 +120,14 @@ class _Stage:
             gateway.terminate()
             return await gateway.wait()
         simulator = await self._simulate(ready) if self._devices else None
-        click.echo(self._welcome(ready))
         ending = asyncio.create_task(gateway.wait())
         told = asyncio.create_task(self._stop.wait())
         awaited: set[asyncio.Task[Any]] = {ending, told}
         if simulator is not None:
             awaited.add(asyncio.create_task(simulator.wait(), name="simulator"))
+        connected = await self._until_connected(ready, awaited)
+        if not ending.done() and not told.done():
+            click.echo(self._welcome(ready, connected))
         done, _ = await asyncio.wait(awaited, return_when=asyncio.FIRST_COMPLETED)
         if not done & {ending, told}:
             click.echo("  The simulated devices have ended; the gateway goes on.", err=True)
@@ -143,33 +162,53 @@ class _Stage:
         host, _, port = ready["devices"].rpartition(":")
         where = ["--host", host.strip("[]"), "--port", port, "--pki", str(self._pki)]
         return await _start(
-            ["simulate", "--devices", str(self._devices), *where],
+            ["simulate", "--quiet", "--devices", str(self._devices), *where],
             stdout=asyncio.subprocess.DEVNULL,
         )
 
-    def _welcome(self, ready: dict[str, Any]) -> str:
-        user = self._settings.security.administrator
-        password = self._password or "as you have set it (lost: `gw user reset-password`)"
-        bold, pki, data = click.style, self._pki, self._settings.run.data
-        known = self._password or "PASSWORD"
-        return f"""
-  {bold("gw runs", fg="green", bold=True)} with {self._devices} simulated devices. Ctrl-C ends it.
+    async def _until_connected(self, ready: dict[str, Any], awaited: set[asyncio.Task[Any]]) -> int:
+        """Wait until the gateway counts all devices, something ends, or it takes too long."""
+        deadline = time.monotonic() + _CONNECT_SECONDS + self._devices / 100
+        connected = 0
+        while connected < self._devices and time.monotonic() < deadline:
+            done, _ = await asyncio.wait(awaited, timeout=_POLL_SECONDS,
+                                         return_when=asyncio.FIRST_COMPLETED)  # fmt: skip
+            if done:
+                break
+            connected = await asyncio.to_thread(_count_connected, ready["metrics"])
+        return connected
 
-    {bold("Console", bold=True)}   {ready["api"]}/
-    {bold("User", bold=True)}      {user}
-    {bold("Password", bold=True)}  {password}
-    {bold("API", bold=True)}       {ready["api"]}/docs
-    {bold("Metrics", bold=True)}   {ready["metrics"]}/metrics
+    def _welcome(self, ready: dict[str, Any], connected: int) -> str:
+        user, data, pki = self._settings.security.administrator, self._settings.run.data, self._pki
+        gw = _binary()
+        password = self._password or (
+            f"the one that was set; lost: {gw} user reset-password --data {data}"
+        )
+        body = shlex.quote(json.dumps({"userId": user, "password": self._password or "PASSWORD"}))
+        state = f"{connected} of {self._devices} devices connected"
+        colour = "green" if connected >= self._devices else "yellow"
+
+        def name(text: str) -> str:
+            return click.style(f"{text:<8}", bold=True)
+
+        return f"""
+  {click.style("gw runs", fg="green", bold=True)}, {click.style(state, fg=colour)}. Ctrl-C ends it.
+
+    {name("Console")}  {ready["api"]}/
+    {name("User")}  {user}
+    {name("Password")}  {password}
+    {name("API")}  {ready["api"]}/docs
+    {name("Metrics")}  {ready["metrics"]}/metrics
 
   A browser does not know the authority of these certificates: {pki}/root.pem
 
   Try:
-    TOKEN=$(curl -s --cacert {pki}/ca.pem {ready["security"]}/api/v1/oauth2 \\
-      -H 'Content-Type: application/json' -d '{json.dumps({"userId": user, "password": known})}' |
-      python3 -c 'import json,sys; print(json.load(sys.stdin)["access_token"])')
-    curl -s --cacert {pki}/ca.pem -H "Authorization: Bearer $TOKEN" \\
+    TOKEN=$(curl -sS --cacert {pki}/ca.pem {ready["security"]}/api/v1/oauth2 \\
+      -H 'Content-Type: application/json' -d {body} |
+      sed -n 's/.*"access_token": *"\\([^"]*\\)".*/\\1/p')
+    curl -sS --cacert {pki}/ca.pem -H "Authorization: Bearer $TOKEN" \\
       '{ready["api"]}/api/v1/devices?deviceWithStatus=true&limit=2'
-    gw doctor --data {data} --pki {pki}
+    {gw} doctor --data {data} --pki {pki.absolute()}
 """
 
 
@@ -203,6 +242,23 @@ def _read_ready(file: Path) -> dict[str, Any] | None:
     return None
 
 
+def _count_connected(metrics: str) -> int:
+    """Return the number of devices that the gateway counts as connected."""
+    with contextlib.suppress(OSError, ValueError):
+        with urllib.request.urlopen(f"{metrics}/metrics", timeout=5) as answer:  # noqa: S310
+            text = answer.read().decode()
+        for line in text.splitlines():
+            if line.startswith(_CONNECTED):
+                return int(float(line.removeprefix(_CONNECTED)))
+    return 0
+
+
+def _binary() -> str:
+    """Return the command by which this program is called, from anywhere."""
+    beside = Path(sys.executable).with_name("gw")
+    return shlex.quote(str(beside)) if beside.exists() else f"{sys.executable} -m gw"
+
+
 def _is_free(section: str, host: str, port: int) -> bool:
     from gw.supervisor_sockets import ListenError, open_http
 
@@ -216,17 +272,58 @@ def _is_free(section: str, host: str, port: int) -> bool:
 def _password(settings: Settings) -> str:
     """Return the administrator's password, made at the first start; empty if it is not known."""
     from gw.security.passwords import PasswordRules
-    from gw.store.open import sqlite_path
 
     given = os.environ.get("GW_ADMIN_PASSWORD", "")
     file = Path(settings.run.data) / _PASSWORD_FILE
-    if sqlite_path(settings.store.url, settings.run.data).exists():
-        try:
-            return file.read_text("utf-8").strip()
-        except OSError:
-            return ""
-    password = given or PasswordRules(settings.security).generate()
+    try:
+        kept = file.read_text("utf-8").strip()
+    except (OSError, UnicodeDecodeError):
+        kept = ""
+    digest = asyncio.run(_administrator_digest(settings))
+    if digest:
+        # It may have been changed since, over REST or by `gw user reset-password`.
+        right = asyncio.run(_first_right(settings, digest, [p for p in (kept, given) if p]))
+        if kept and kept != right:
+            file.unlink(missing_ok=True)
+        return right
+    password = given or kept or PasswordRules(settings.security).generate()
     file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     file.touch(0o600)
     file.write_text(password + "\n", "utf-8")
     return password
+
+
+async def _administrator_digest(settings: Settings) -> str:
+    """Return the hash of the administrator's password; empty if there is none yet."""
+    from gw.store.errors import StoreError
+    from gw.store.open import open_reader, sqlite_path
+
+    try:
+        if not sqlite_path(settings.store.url, settings.run.data).exists():
+            return ""
+        reader = open_reader(settings.store, settings.run.data)
+        try:
+            user = await reader.user_by_email(settings.security.administrator.strip().lower())
+            # Somebody else may have been the first user, under an earlier name.
+            return _UNKNOWN if user is None and await reader.users(limit=1) else _digest(user)
+        finally:
+            await reader.close()
+    except StoreError:
+        return _UNKNOWN  # the gateway says what is wrong with it
+
+
+def _digest(user: UserRow | None) -> str:
+    return user.password if user is not None else ""
+
+
+async def _first_right(settings: Settings, digest: str, candidates: list[str]) -> str:
+    from gw.security.passwords import Passwords
+
+    passwords = Passwords(settings.security)
+    try:
+        for candidate in candidates:
+            if digest != _UNKNOWN and await passwords.verify(digest, candidate):
+                return candidate
+    finally:
+        passwords.close()
+    return ""

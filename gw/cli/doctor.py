@@ -9,7 +9,8 @@ from typing import Final
 import click
 import msgspec
 
-from gw.cli.settings_options import load, settings_options
+from gw.cli.settings_options import settings_options
+from gw.core import settings_loader
 
 _MARKS: Final = {"good": ("ok", "green"), "warning": ("mind", "yellow"), "fault": ("FAULT", "red")}
 
@@ -23,7 +24,7 @@ Examples:
 
 @click.command(epilog=_EPILOG)
 @settings_options
-@click.option("--json", "as_json", is_flag=True, help="As JSON.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
 def doctor(
     *,
     data: Path | None,
@@ -36,10 +37,16 @@ def doctor(
 
     Ends with 0 if all is well, else with 1. A gateway may run meanwhile.
     """
-    settings, _ = load(data, pki, config, overrides)
-    from gw.ops.health import report
+    from gw.ops.health import refusal, report
 
-    found = report(settings)
+    try:
+        settings, _ = settings_loader.load(
+            file=config, data=data, pki=pki, pki_is_made=False, overrides=overrides
+        )
+    except settings_loader.SettingsError as exc:
+        found = refusal(exc.faults)
+    else:
+        found = report(settings)
     if as_json:
         click.echo(msgspec.json.format(msgspec.json.encode(found)))
         sys.exit(0 if found.healthy else 1)

@@ -35,8 +35,13 @@ Try it:
 \b
 Set it up:
   gw pki init --dir /etc/gw/pki --host gateway.example.org
+  gw pki device --dir /etc/gw/pki 02a0c9000001
   gw doctor --data /var/lib/gw --pki /etc/gw/pki
-  gw run --data /var/lib/gw --pki /etc/gw/pki --set devices.unknown=create
+  gw run --data /var/lib/gw --pki /etc/gw/pki
+
+\b
+Devices that nobody has added are refused. With --set devices.unknown=create every device
+that has a certificate of the PKI is let in and added.
 
 \b
 Settings come from a TOML file (--config), from GW_SECTION__KEY in the environment,

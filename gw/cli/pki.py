@@ -21,7 +21,8 @@ def _directory_option(command: _Command) -> _Command:
         "directory",
         required=True,
         type=click.Path(file_okay=False, path_type=Path),
-        help="Directory of the PKI.",
+        metavar="DIR",
+        help="Directory of the PKI, which `gw pki init` makes: authorities, server, devices.",
     )(command)
 
 
@@ -38,14 +39,71 @@ def plain_errors() -> Iterator[None]:
         raise click.ClickException(f"{exc.filename or 'PKI'}: {exc.strerror or exc}") from None
 
 
-@click.group()
+class _InOrder(click.Group):
+    """Lists commands in the order in which they are used."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(self.commands)
+
+
+_EPILOG = """\
+\b
+In DIR there are then:
+  server.pem, server.key       the gateway's certificate with its chain, and its key
+  ca.pem                       the authorities: what devices and clients are to trust
+  crl.pem                      the revocation lists
+  devices/SERIAL.pem, .key     a device's certificate with its chain, and its key
+  root.*, issuing.*            the authorities themselves; keep root.key elsewhere
+
+\b
+Examples:
+  gw pki init --dir /etc/gw/pki --host gateway.example.org
+  gw pki device --dir /etc/gw/pki 02a0c9000001
+  gw pki revoke --dir /etc/gw/pki 02a0c9000001
+"""
+
+_INIT_EPILOG = """\
+\b
+Examples:
+  gw pki init --dir var/pki
+  gw pki init --dir /etc/gw/pki --host gateway.example.org --host 192.0.2.7
+
+\b
+The server certificate is always good for localhost, 127.0.0.1, ::1 and this machine's name.
+Called again, it makes what is missing, issues a server certificate that lacks a name or ends
+within 30 days, and replaces no key.
+"""
+
+_DEVICE_EPILOG = """\
+\b
+Examples:
+  gw pki device --dir var/pki 02a0c9000001 02a0c9000002
+  gw pki device --dir var/pki --prefix 02a0c9 --count 500
+  gw pki device --dir var/pki 02a0c9000003 --expired      (to see it refused)
+
+\b
+Writes DIR/devices/SERIAL.pem and DIR/devices/SERIAL.key. The device needs both, and DIR/ca.pem.
+"""
+
+_REVOKE_EPILOG = """\
+\b
+Examples:
+  gw pki revoke --dir var/pki 02a0c9000001
+
+\b
+A gateway that runs reads the list again at SIGHUP, and then also ends the device's session.
+"""
+
+
+@click.group(cls=_InOrder, epilog=_EPILOG)
 def pki() -> None:
-    """Certificates: the gateway's authority, its server and its devices."""
+    """Make and revoke certificates: the gateway's authority, its server and its devices."""
 
 
-@pki.command()
+@pki.command(epilog=_INIT_EPILOG, short_help="Make authorities, server certificate and empty CRL.")
 @_directory_option
-@click.option("--host", "hosts", multiple=True, help="Further name or address of the server.")
+@click.option("--host", "hosts", multiple=True, metavar="NAME",
+              help="Further name or address of the server; may be repeated.")  # fmt: skip
 def init(directory: Path, hosts: tuple[str, ...]) -> None:
     """Make root, issuing CA, server certificate and empty CRL; repeatable."""
     from gw.security.pki import init as make
@@ -61,12 +119,14 @@ def init(directory: Path, hosts: tuple[str, ...]) -> None:
     click.echo(f"The server certificate is good for: {', '.join(report.hosts)}")
 
 
-@pki.command()
+@pki.command(epilog=_DEVICE_EPILOG, short_help="Make certificates and keys of devices.")
 @_directory_option
 @click.argument("serials", nargs=-1, metavar="[SERIAL]...")
 @click.option("--expired", is_flag=True, help="Make certificates that ended yesterday.")
-@click.option("--count", type=click.IntRange(1, 1_000_000), help="Make this many, numbered.")
-@click.option("--prefix", help="First hexadecimal digits of the numbered serials.")
+@click.option("--count", type=click.IntRange(1, 1_000_000), metavar="N",
+              help="Make this many, numbered.")  # fmt: skip
+@click.option("--prefix", metavar="DIGITS",
+              help="First hexadecimal digits of the numbered serials.")  # fmt: skip
 def device(
     directory: Path,
     serials: tuple[str, ...],
@@ -74,7 +134,7 @@ def device(
     count: int | None,
     prefix: str | None,
 ) -> None:
-    """Make D/devices/SERIAL.pem and SERIAL.key; repeatable."""
+    """Make certificates and keys of devices; those that are there and valid are kept."""
     from gw.security.pki import numbered_serials
 
     if (count is None) != (prefix is None):
@@ -96,11 +156,11 @@ def device(
         click.echo(f"Made {len(report.issued)} and kept {len(report.kept)} {kind}certificates.")
 
 
-@pki.command()
+@pki.command(epilog=_REVOKE_EPILOG, short_help="Put a device on the revocation list.")
 @_directory_option
 @click.argument("serial")
 def revoke(directory: Path, serial: str) -> None:
-    """Put the certificates of a device on the CRL, D/crl.pem; repeatable."""
+    """Put every certificate of a device on the revocation list, DIR/crl.pem; repeatable."""
     from gw.security.pki import revoke as take_back
 
     with plain_errors():

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from gw.cli.settings_options import listed, load, settings_options
-from gw.core.settings_loader import unset_for_run
+from gw.cli.settings_options import CannotRun, load, settings_options
+from gw.core.settings_loader import not_in_this_version, unset_for_run
 
 if TYPE_CHECKING:
     from gw.core.settings import Settings
@@ -25,12 +25,22 @@ Examples:
 
 \b
 Signals:
-  TERM, INT   end in order: sessions, then the API, then the database; once more: at once
+  TERM, INT   end in order: sessions, then the API, then the database;
+              once more, a second later or after that: at once
   HUP         read certificates and revocation lists again
 
 \b
-The first start makes the administrator (security.administrator): with the password in
-GW_ADMIN_PASSWORD, else with a generated one that is printed once.
+Exit status:
+  0           it was told to end, and did so in order
+  78          it cannot run with these settings (see `gw doctor`)
+  1           anything else
+
+\b
+The first start makes the administrator (security.administrator): with the password
+in GW_ADMIN_PASSWORD, else with a generated one that is printed once.
+
+\b
+Devices that are not in the database are refused (devices.unknown).
 """
 
 
@@ -40,7 +50,8 @@ GW_ADMIN_PASSWORD, else with a generated one that is printed once.
     "--ready-file",
     type=click.Path(dir_okay=False, path_type=Path),
     metavar="FILE",
-    help="Write addresses and pids here, as JSON, once every process serves.",
+    help="Write addresses and pids to it, as JSON, once every process serves, and again when "
+    "a pid changes.",
 )
 def run(
     *,
@@ -51,17 +62,19 @@ def run(
     ready_file: Path | None,
 ) -> None:
     """Run the gateway until it is told to end."""
-    settings, _ = load(data, pki, config, overrides)
-    faults = unset_for_run(settings)
+    settings, _ = load(data, pki, config, overrides, problem=CannotRun)
+    faults = unset_for_run(settings) + not_in_this_version(settings)
     if faults:
-        raise click.ClickException(listed("The gateway cannot run like this:", faults))
+        raise CannotRun("The gateway cannot run like this:", faults)
     from gw import supervisor
     from gw.ops import logs
-    from gw.supervisor_processes import StartError
+    from gw.supervisor_processes import ConfigurationError, StartError
 
     logs.configure(format=settings.log.format, level=settings.log.level, role="supervisor")
     try:
         code = supervisor.run(settings, ready_file, on_ready=lambda r: _announce(settings, r))
+    except ConfigurationError as exc:
+        raise CannotRun(str(exc)) from None
     except StartError as exc:
         raise click.ClickException(str(exc)) from None
     sys.exit(code)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -18,13 +18,14 @@ _OPTIONS = (
         "--data",
         type=click.Path(file_okay=False, path_type=Path),
         metavar="DIR",
-        help="Directory for the database and all else that is kept (run.data).",
+        help="Directory for the database and all else that is kept (run.data); made if need be.",
     ),
     click.option(
         "--pki",
         type=click.Path(file_okay=False, path_type=Path),
         metavar="DIR",
-        help="Directory made by `gw pki init`: certificates, unless they are set otherwise.",
+        help="Directory that `gw pki init --dir DIR` made: where server.pem, server.key, ca.pem "
+        "and crl.pem are, unless they are set otherwise.",
     ),
     click.option(
         "--config",
@@ -37,7 +38,7 @@ _OPTIONS = (
         "overrides",
         multiple=True,
         metavar="SECTION.KEY=VALUE",
-        help="One setting; may be repeated. Lists are written as JSON.",
+        help="One setting, above --config and the environment; may be repeated. A list is JSON.",
     ),
 )
 
@@ -49,16 +50,29 @@ def settings_options(command: _Command) -> _Command:
     return command
 
 
+class SettingsProblem(click.ClickException):
+    """Ends a command because of its settings."""
+
+    def __init__(self, title: str, faults: Sequence[str] = ()) -> None:
+        super().__init__(title + "".join(f"\n  - {line}" for line in faults))
+
+
+class CannotRun(SettingsProblem):
+    """Ends `gw run`, with EX_CONFIG: to start it again without a change is of no use."""
+
+    exit_code = 78
+
+
 def load(
-    data: Path | None, pki: Path | None, config: Path | None, overrides: tuple[str, ...]
+    data: Path | None,
+    pki: Path | None,
+    config: Path | None,
+    overrides: tuple[str, ...],
+    *,
+    problem: type[SettingsProblem] = SettingsProblem,
 ) -> tuple[Settings, dict[str, str]]:
     """Return the settings and their origins, or end the command with what is wrong."""
     try:
         return settings_loader.load(file=config, data=data, pki=pki, overrides=overrides)
     except settings_loader.SettingsError as exc:
-        raise click.ClickException(listed("The settings cannot be used:", exc.faults)) from None
-
-
-def listed(title: str, lines: list[str]) -> str:
-    """Return a title and lines below it."""
-    return title + "".join(f"\n  - {line}" for line in lines)
+        raise problem("The settings cannot be used:", exc.faults) from None

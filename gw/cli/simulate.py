@@ -26,40 +26,48 @@ Examples:
 
 @click.command(epilog=_EPILOG)
 @click.option("--devices", type=click.IntRange(1, 50_000), default=20, show_default=True,
-              help="How many.")  # fmt: skip
-@click.option("--host", default="localhost", show_default=True, help="Address of the gateway.")
+              metavar="N", help="How many.")  # fmt: skip
+@click.option("--host", default="localhost", show_default=True, metavar="HOST",
+              help="Address of the gateway.")  # fmt: skip
 @click.option("--port", type=click.IntRange(1, 65535), default=15002, show_default=True,
-              help="Its port for devices.")  # fmt: skip
-@click.option("--pki", "pki_dir", type=click.Path(path_type=Path), required=True,
-              help="Directory of the certificates; missing ones are made.")  # fmt: skip
-@click.option("--prefix", default="02a0c9", show_default=True, help="First digits of the serials.")
-@click.option("--serial", "serials", multiple=True, help="A serial number, instead of --devices.")
+              metavar="PORT", help="Its port for devices.")  # fmt: skip
+@click.option("--pki", "pki_dir", type=click.Path(path_type=Path), required=True, metavar="DIR",
+              help="Directory that `gw pki init` made. Missing device certificates are made "
+                   "there.")  # fmt: skip
+@click.option("--prefix", default="02a0c9", show_default=True, metavar="DIGITS",
+              help="First digits of the serial numbers.")  # fmt: skip
+@click.option("--serial", "serials", multiple=True, metavar="SERIAL",
+              help="A serial number, instead of --devices; may be repeated.")  # fmt: skip
 @click.option("--platform", type=click.Choice(["ap", "switch", "mixed"]), default="ap",
               show_default=True, help="Every fourth of `mixed` is a switch.")  # fmt: skip
 @click.option("--state-interval", type=click.FloatRange(0.01), default=60.0, show_default=True,
-              help="Seconds between states.")  # fmt: skip
+              metavar="SECONDS", help="Between states.")  # fmt: skip
 @click.option("--health-interval", type=click.FloatRange(0.01), default=120.0, show_default=True,
-              help="Seconds between health checks.")  # fmt: skip
+              metavar="SECONDS", help="Between health checks.")  # fmt: skip
 @click.option("--duration", type=click.FloatRange(0), default=0.0, show_default=True,
-              help="Seconds to run; 0: until Ctrl-C.")  # fmt: skip
+              metavar="SECONDS", help="How long to run; 0: until Ctrl-C.")  # fmt: skip
 @click.option("--connect-rate", type=click.FloatRange(0.1), default=200.0, show_default=True,
-              help="Connections per second, at most.")  # fmt: skip
-@click.option("--state-dir", type=click.Path(path_type=Path),
-              help="Where devices keep their configuration.")  # fmt: skip
+              metavar="N", help="Connections per second, at most.")  # fmt: skip
+@click.option("--state-dir", type=click.Path(path_type=Path), metavar="DIR",
+              help="Where devices keep their configuration, for the next run.")  # fmt: skip
 @click.option("--reject", "rejects", multiple=True, metavar="POINTER",
               help="A parameter (JSON pointer, or name) that devices refuse.")  # fmt: skip
 @click.option("--substitute", is_flag=True, help="Apply the rest of what is refused (result 1).")
-@click.option("--drift", type=click.IntRange(0), default=0, help="Drift every N states.")
-@click.option("--drop", type=click.IntRange(0), default=0, help="Lose the link every N states.")
-@click.option("--reboot", type=click.IntRange(0), default=0, help="Restart every N states.")
+@click.option("--drift", type=click.IntRange(0), default=0, metavar="N",
+              help="Drift every N states.")  # fmt: skip
+@click.option("--drop", type=click.IntRange(0), default=0, metavar="N",
+              help="Lose the link every N states.")  # fmt: skip
+@click.option("--reboot", type=click.IntRange(0), default=0, metavar="N",
+              help="Restart every N states.")  # fmt: skip
 @click.option("--no-hash", is_flag=True, help="Report no config_hash, as stock agents.")
 @click.option("--no-compress", is_flag=True, help="Neither send nor take compressed params.")
 @click.option("--full-speed", is_flag=True, help="Numbered states as fast as they are taken.")
-@click.option("--states", type=click.IntRange(0), default=0,
+@click.option("--states", type=click.IntRange(0), default=0, metavar="N",
               help="States per device at full speed; 0: no end.")  # fmt: skip
-@click.option("--seed", type=int, default=0, help="Of what is random.")
-@click.option("--report", "report_file", type=click.Path(path_type=Path),
-              help="Write what happened as JSON.")  # fmt: skip
+@click.option("--seed", type=int, default=0, metavar="N", help="Seed of the random choices.")
+@click.option("--quiet", is_flag=True, help="Show no progress.")
+@click.option("--report", "report_file", type=click.Path(path_type=Path), metavar="FILE",
+              help="Write what happened to it, as JSON.")  # fmt: skip
 def simulate(**options: Any) -> None:
     """Simulate devices: they connect, take configurations, report, and break on request.
 
@@ -116,7 +124,7 @@ def simulate(**options: Any) -> None:
         )
 
     _allow_descriptors(len(serials))
-    report = _run(build, options["duration"])
+    report = _run(build, options["duration"], quiet=options["quiet"])
     _write(report, options["report_file"])
     done = options["states"] and all(
         sent >= options["states"] for sent in report.states_sent.values()
@@ -139,7 +147,7 @@ def _allow_descriptors(devices: int) -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
-def _run(build: Any, duration: float) -> Report:
+def _run(build: Any, duration: float, *, quiet: bool) -> Report:
     import uvloop
 
     async def main() -> Report:
@@ -147,7 +155,7 @@ def _run(build: Any, duration: float) -> Report:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, fleet.stop)
-        watching = asyncio.create_task(_watch(fleet))
+        watching = asyncio.create_task(_watch(fleet, quiet=quiet))
         try:
             return await fleet.run(duration)
         finally:
@@ -158,8 +166,8 @@ def _run(build: Any, duration: float) -> Report:
     return report
 
 
-async def _watch(fleet: Fleet) -> None:
-    """Show how it goes: a bar on a terminal, a line now and then elsewhere."""
+async def _watch(fleet: Fleet, *, quiet: bool) -> None:
+    """Show how it goes: a bar on a terminal, nothing elsewhere."""
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
@@ -169,7 +177,7 @@ async def _watch(fleet: Fleet) -> None:
         TextColumn("{task.fields[detail]}"),
     )  # fmt: skip
     with Progress(
-        *columns, console=console, transient=True, disable=not console.is_terminal
+        *columns, console=console, transient=True, disable=quiet or not console.is_terminal
     ) as bar:
         task = bar.add_task("", total=len(fleet.devices), detail="")
         while True:

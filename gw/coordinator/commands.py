@@ -77,6 +77,8 @@ class Commands:
             "error_code": error_code,
             "error_text": error_text,
         }
+        if status != COMPLETED or error_code:
+            values["waiting_for_file"] = 0
         if results is not None:
             values["results"] = results
         if execution_ms is not None:

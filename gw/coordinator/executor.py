@@ -35,6 +35,9 @@ _GRACE_SECONDS: Final = 5.0
 """A REST call that waits decides first."""
 
 
+_LONGEST_SECONDS: Final = 660.0
+
+
 class Running(msgspec.Struct):
     """The command that a device is to answer."""
 
@@ -83,7 +86,7 @@ class Executor:
                 if row.status == states.PENDING and not row.executed:
                     self._wait_for(row.serial_number, row.uuid, row.run_at)
                 else:
-                    left = row.executed + self._patience(command) - time.time()
+                    left = row.executed + self._patience(command, command.seconds) - time.time()
                     self._commands.await_answer(row.uuid, max(1.0, left))
 
     def running(self, serial: str) -> Running | None:
@@ -118,15 +121,19 @@ class Executor:
             submitted=now,
             run_at=when,
             details=params.decode(),
+            waiting_for_file=int(bool(arguments.get("file"))),
+            attach_type=arguments.get("file", ""),
+            deferred=bool(arguments.get("deferred")),
         )
+        seconds = max(command.seconds, min(arguments.get("seconds", 0.0), _LONGEST_SECONDS))
         await self._supersede(serial, name)
         if session is None or when > now:
             self._commands.create(row)
             self._wait_for(serial, uuid, when)
             await self._work.durable()
             return states.PENDING
-        self._start(row, session, command, params)
-        return await self._settled(uuid, command.seconds)
+        self._start(row, session, command, params, seconds)
+        return await self._settled(uuid, seconds)
 
     def _free(self, shadow: Shadow) -> None:
         """One command of an operator at a time (northbound.md 3)."""
@@ -147,18 +154,22 @@ class Executor:
                 )
 
     def _start(
-        self, row: CommandRow, session: DeviceSession, command: Command, params: bytes
+        self,
+        row: CommandRow,
+        session: DeviceSession,
+        command: Command,
+        params: bytes,
+        seconds: float,
     ) -> None:
         now = int(time.time())
         row.status, row.executed, row.last_try = states.EXECUTING, now, now
         self._commands.create(row)
         serial, uuid = row.serial_number, row.uuid
-        until = time.monotonic() + command.seconds
+        until = time.monotonic() + seconds
+        patience = self._patience(command, seconds)
         self._running[serial] = Running(uuid, row.command, session.id, until)
-        self._commands.await_answer(uuid, self._patience(command))
-        order = records.SendRpc(
-            RECORD_VERSION, uuid, command.method, int(self._patience(command) * 1000), False
-        )
+        self._commands.await_answer(uuid, patience)
+        order = records.SendRpc(RECORD_VERSION, uuid, command.method, int(patience * 1000), False)
         log.info("command sent", serial=serial, command=row.command, by=row.submitted_by)
 
         def send() -> None:
@@ -168,9 +179,9 @@ class Executor:
         self._work.then(send)
 
     @staticmethod
-    def _patience(command: Command) -> float:
+    def _patience(command: Command, seconds: float) -> float:
         """Firmware is answered after its download: what waits long is settled late."""
-        return LATE_SECONDS if command.later else command.seconds + _GRACE_SECONDS
+        return LATE_SECONDS if command.later else seconds + _GRACE_SECONDS
 
     async def _settled(self, uuid: str, seconds: float) -> str:
         """Wait for the final status, for as long as a REST call does."""
@@ -258,7 +269,8 @@ class Executor:
             if session is None or shadow is None or busy:
                 return  # looked at again in a second
             self._forget(serial, waiting.uuid)
-            self._start(row, session, COMMANDS[row.command], row.details.encode())
+            command = COMMANDS[row.command]
+            self._start(row, session, command, row.details.encode(), command.seconds)
             return
 
     def cancel(self, serial: str, uuid: str) -> None:

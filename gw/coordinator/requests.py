@@ -87,6 +87,8 @@ class Requests:
             "command.configure": self._command_configure,
             "command.run": self._command_run,
             "command.delete": self._command_delete,
+            "file.received": self._file_received,
+            "file.rejected": self._file_rejected,
             "records.delete": self._records_delete,
             "capabilities.delete": self._capabilities_delete,
             "default_configuration.put": self._default_put,
@@ -309,6 +311,18 @@ class Requests:
                 arguments.get("end", 0),
             )
         )
+
+    async def _file_received(self, arguments: Arguments, body: bytes) -> dict[str, Any]:
+        values = {
+            "waiting_for_file": 0,
+            "attach_date": int(time.time()),
+            "attach_size": arguments["size"],
+        }
+        return await self._put(interface.PatchCommand(arguments["uuid"], values))
+
+    async def _file_rejected(self, arguments: Arguments, body: bytes) -> dict[str, Any]:
+        values = {"waiting_for_file": 0, "error_text": f"File rejected: {arguments['text']}"}
+        return await self._put(interface.PatchCommand(arguments["uuid"], values))
 
     # -- small tables
 

@@ -38,12 +38,15 @@ class Devices(Section):
     """The websocket listener of the devices."""
 
     host: str = "0.0.0.0"  # noqa: S104 - devices come from outside; TLS and a client certificate are required
+    """Address to listen on; `::` and `0.0.0.0` are all addresses."""
     port: Port = 15002
+    """Port; 0 takes a free one, which the ready file names."""
     backlog: Count = 4096
     """Connections that wait in the kernel, per worker slot."""
     certificate: str = ""
     """PEM file: server certificate and chain."""
     key: str = ""
+    """PEM file: private key of that certificate, without a password."""
     ca: str = ""
     """PEM bundle of the authorities that issue device certificates."""
     crl: str = ""
@@ -51,6 +54,7 @@ class Devices(Section):
     unknown: Literal["refuse", "create", "quarantine"] = "refuse"
     """What to do with a device that is not in the store."""
     ca_policies: list[CaPolicy] = msgspec.field(default_factory=list)
+    """Looser rules per issuing authority; see below the tables."""
     max_frame_bytes: Size = 524_288
     """Largest WebSocket frame accepted."""
     max_message_bytes: Size = 1_048_576
@@ -90,27 +94,40 @@ class Api(Section):
     """The REST listener of the gateway (owgw's public one)."""
 
     host: str = "0.0.0.0"  # noqa: S104 - TLS and a token are required
+    """Address to listen on."""
     port: Port = 16002
+    """Port; 0 takes a free one."""
     public_url: str = ""
     """URL under which clients reach this listener; empty: https://<host name>:<port>."""
     certificate: str = ""
+    """PEM file: certificate and chain of the api, security and files listeners."""
     key: str = ""
-    max_body_bytes: Size = 10_485_760
+    """PEM file: private key of that certificate."""
+    max_body_bytes: Size = 8_000_000
+    """Largest request body; it must fit the queue to the coordinator."""
     max_page: Count = 1000
     """Largest `limit` of a list."""
     cors_origins: list[str] = msgspec.field(default_factory=lambda: ["*"])
+    """Origins whose pages may call the API; `*` is any."""
 
 
 class Security(Section):
     """The security service (owsec's listener) and its rules."""
 
     host: str = "0.0.0.0"  # noqa: S104
+    """Address to listen on."""
     port: Port = 16001
+    """Port; 0 takes a free one."""
     token_seconds: Count = 2_592_000
+    """Life of an access token."""
     refresh_seconds: Count = 7_776_000
+    """Life of a refresh token."""
     password_pattern: str = r"^(?=.*[A-Z])(?=.*[a-z])(?=.*[0-9])(?=.*[^A-Za-z0-9]).{8,128}$"  # noqa: S105
+    """Regular expression that a new password must match."""
     password_history: Annotated[int, msgspec.Meta(ge=0, le=100)] = 5
+    """Earlier passwords that may not be used again."""
     administrator: str = "admin@localhost"
+    """E-mail address of the user that the first start makes."""
     login_attempts_per_minute: Count = 60
     """Logins per client address and minute above which the answer is 403/10."""
 
@@ -118,27 +135,36 @@ class Security(Section):
 class Files(Section):
     """The upload listener of the devices."""
 
+    public_url: str = ""
+    """URL under which devices reach this listener; empty: https://<host name>:<port>."""
     host: str = "0.0.0.0"  # noqa: S104
+    """Address to listen on."""
     port: Port = 16003
+    """Port; 0 takes a free one."""
     max_bytes: Size = 10_000_000
+    """Largest upload. No effect yet: nothing is accepted."""
 
 
 class Metrics(Section):
     """The Prometheus endpoint: plain HTTP, loopback unless told otherwise."""
 
     host: str = "127.0.0.1"
+    """Address to listen on."""
     port: Port = 16102
+    """Port; 0 takes a free one."""
 
 
 class Store(Section):
     """The database."""
 
     url: str = ""
-    """`sqlite:///path` or `postgresql://...`; empty: `gw.db` in the data directory."""
+    """`sqlite:///path`; empty: `gw.db` in the data directory. PostgreSQL is not in this version."""
     synchronous: Literal["full", "normal"] = "full"
+    """SQLite: `full` survives a power cut, `normal` may lose the last batches."""
     batch_records: Count = 1000
     """Records per transaction, at most."""
     batch_bytes: Size = 4_194_304
+    """Bytes per transaction, about, at most."""
     batch_milliseconds: Annotated[float, msgspec.Meta(ge=0, le=60_000)] = 20.0
     """How long a telemetry record may wait for company."""
     retention_days: Count = 7
@@ -155,6 +181,7 @@ class Configuration(Section):
     resend_seconds: Seconds = 30.0
     """First delay, doubled for each further send."""
     resend_max_seconds: Seconds = 3600.0
+    """Longest delay between sends."""
     resend_limit: Count = 24
     """Sends of one configuration after which only a change or an operator helps."""
 
@@ -163,13 +190,16 @@ class Kafka(Section):
     """The event bus; off when there are no servers."""
 
     bootstrap_servers: str = ""
+    """Not in this version: a gateway with it set does not start."""
 
 
 class Log(Section):
     """Logs go to standard error."""
 
     format: Literal["console", "json"] = "console"
+    """`console` for people, `json` for programs: one object a line."""
     level: Literal["debug", "info", "warning", "error"] = "info"
+    """Lines below this level are left out."""
 
 
 class Run(Section):

@@ -64,11 +64,13 @@ def load(
     overrides: Iterable[str] = (),
     data: Path | None = None,
     pki: Path | None = None,
+    pki_is_made: bool = True,
 ) -> tuple[Settings, dict[str, str]]:
     """Return the settings, and for each `section.key` where its value comes from.
 
     `environment` is os.environ unless given; `overrides` are the texts of `--set`. `data`
-    (`--data`) ranks above the environment; `pki` (`--pki`) fills only what nobody set.
+    (`--data`) ranks above the environment; `pki` (`--pki`) fills only what nobody set, and a file
+    that is missing there is a fault, unless `pki_is_made` is false.
     Raises SettingsError.
     """
     gathering = _Gathering()
@@ -79,7 +81,7 @@ def load(
         gathering.put("run", "data", str(data.absolute()), f"--data {data}")
     gathering.read_overrides(overrides)
     if pki is not None:
-        gathering.read_pki(pki)
+        gathering.read_pki(pki, must_exist=pki_is_made)
     if gathering.faults:
         raise SettingsError(gathering.faults)
     settings = gathering.build()
@@ -106,6 +108,26 @@ def unset_for_run(settings: Settings) -> list[str]:
     if not settings.run.data:
         faults.append("run.data is not set: use --data DIR; the database is kept there")
     return faults
+
+
+def not_in_this_version(settings: Settings) -> list[str]:
+    """Return what is set but would do nothing yet, one line each: it must not go unnoticed."""
+    faults = []
+    if settings.kafka.bootstrap_servers.strip():
+        faults.append(
+            "kafka.bootstrap_servers is set, but Kafka is not in this version: leave it empty"
+        )
+    if is_postgres_url(settings.store.url):
+        faults.append(
+            "store.url names a PostgreSQL database, but PostgreSQL is not in this version: "
+            "use sqlite:///path, or leave it empty"
+        )
+    return faults
+
+
+def is_postgres_url(url: str) -> bool:
+    """Tell whether `store.url` names a PostgreSQL database."""
+    return re.match(r"postgres(ql)?://", url) is not None
 
 
 class _Gathering:
@@ -184,7 +206,7 @@ class _Gathering:
                 continue
             self.put_text(section, key, value, f"--set {name.strip()}")
 
-    def read_pki(self, directory: Path) -> None:
+    def read_pki(self, directory: Path, *, must_exist: bool) -> None:
         """Fill what names keys and certificates, unless it is set otherwise."""
         origin = f"--pki {directory}"
         missing: dict[str, None] = {}
@@ -192,7 +214,7 @@ class _Gathering:
             if self.origins[name] != DEFAULT:
                 continue
             path = (directory / file).absolute()
-            if not path.is_file():
+            if must_exist and not path.is_file():
                 missing[str(path)] = None
             self.values[name] = str(path)
             self.origins[name] = origin
@@ -277,6 +299,15 @@ def _contradictions(settings: Settings, origins: Mapping[str, str]) -> list[str]
             lambda: f"must not be above devices.max_message_bytes ({devices.max_message_bytes})",
         ),
         (
+            "api.max_body_bytes",
+            settings.api.max_body_bytes + _RECORD_SLACK <= _largest_record(settings),
+            lambda: (
+                f"{settings.api.max_body_bytes} bytes do not fit the queues: the largest body "
+                f"they take has {max(0, _largest_record(settings) - _RECORD_SLACK)} "
+                "(see workers.ring_bytes and workers.ring_reserve_bytes)"
+            ),
+        ),
+        (
             "store.url",
             _is_store_url(settings.store.url),
             lambda: "expected sqlite:///path or postgresql://user@host/database",
@@ -316,7 +347,7 @@ def _power_of_two_from(number: int) -> int:
 
 def _is_store_url(url: str) -> bool:
     # SQLite wants a path of its own; the rest of a PostgreSQL URL is asyncpg's to judge.
-    return url == "" or re.match(r"sqlite:///.|postgres(ql)?://", url) is not None
+    return url == "" or re.match(r"sqlite:///.", url) is not None or is_postgres_url(url)
 
 
 def _compiles(pattern: str) -> bool:

@@ -11,7 +11,7 @@ import sqlite3
 import ssl
 import stat
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final, Literal
 
@@ -19,7 +19,7 @@ import msgspec
 
 import gw
 from gw.core.settings import Settings
-from gw.core.settings_loader import unset_for_run
+from gw.core.settings_loader import is_postgres_url, not_in_this_version, unset_for_run
 from gw.ops.health_certificates import certificate_findings
 from gw.ops.health_finding import Finding, fault, good, warning
 from gw.supervisor_files import running_pid
@@ -29,6 +29,8 @@ _MIB: Final = 1024 * 1024
 _LOW_SPACE: Final = 1024 * _MIB
 _NO_SPACE: Final = 100 * _MIB
 _FEW_DESCRIPTORS: Final = 4096
+_QUICKLY_CHECKED: Final = 64 * _MIB
+"""Size up to which the whole database is looked through: less than a second."""
 _LISTENERS: Final[tuple[Literal["devices", "api", "security", "files", "metrics"], ...]] = (
     "devices", "api", "security", "files", "metrics",
 )  # fmt: skip
@@ -40,6 +42,9 @@ def examine(settings: Settings) -> Iterator[Finding]:
     for text in unset_for_run(settings):
         name, _, remedy = text.partition(": ")
         yield fault("settings", name, remedy)
+    for text in not_in_this_version(settings):
+        what, _, remedy = text.partition(": ")
+        yield fault("settings", what, remedy)
     yield from _clock()
     yield from certificate_findings(settings)
     yield from _data_directory(settings)
@@ -107,12 +112,15 @@ def _data_directory(settings: Settings) -> Iterator[Finding]:
 
 
 def _store(settings: Settings) -> Iterator[Finding]:
-    from gw.store.errors import StoreError
+    from gw.store.errors import MigrationError, StoreError
     from gw.store.migrations import check_sqlite
     from gw.store.open import sqlite_path
 
     if not settings.run.data and not settings.store.url:
         return
+    if is_postgres_url(settings.store.url):
+        return  # told of with the settings
+    path = Path()
     try:
         path = sqlite_path(settings.store.url, settings.run.data)
         if not path.exists():
@@ -121,16 +129,23 @@ def _store(settings: Settings) -> Iterator[Finding]:
         connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=5)
         try:
             check_sqlite(connection, str(path))
-            # `quick_check` of a large database takes minutes; its first page says enough here.
+            # A check of a large database takes minutes; its first page says enough here.
             connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
+            if path.stat().st_size <= _QUICKLY_CHECKED:
+                damage = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
+                if damage != "ok":
+                    raise sqlite3.DatabaseError(" ".join(str(damage).split()))
         finally:
             connection.close()
     except StoreError as exc:
+        if isinstance(exc, MigrationError) and exc.retriable:
+            yield good("store", f"{path}, of an earlier version (`gw run` brings it up to date)")
+            return
         yield fault("store", str(exc), "see store.url, and the version of gw that wrote it")
     except sqlite3.Error as exc:
         yield fault(
             "store",
-            f"the database cannot be read: {exc}",
+            f"the database {path} cannot be read: {exc}",
             "see who owns it; if it is damaged, put it back from a backup",
         )
     else:
@@ -213,6 +228,12 @@ class Report(msgspec.Struct):
 
     healthy: bool
     findings: list[Finding]
+
+
+def refusal(faults: Sequence[str]) -> Report:
+    """Return the report on settings that cannot be read; nothing else can be looked at then."""
+    remedy = "correct it where it is set; `gw config show --explain` shows what is taken"
+    return Report(False, [fault("settings", text, remedy) for text in faults])
 
 
 def report(settings: Settings) -> Report:

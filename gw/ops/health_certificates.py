@@ -41,7 +41,7 @@ def certificate_findings(settings: Settings) -> Iterator[Finding]:
         authorities, findings = _authorities(Path(devices.ca))
         yield from findings
     if devices.crl:
-        yield from _revocation(Path(devices.crl), authorities)
+        yield from _revocation(Path(devices.crl), authorities, Path(devices.ca))
     elif devices.ca:
         yield warning(
             "revocation",
@@ -55,7 +55,7 @@ def _server(file: Path, key_file: Path, hosts: list[str]) -> Iterator[Finding]:
     try:
         chain = x509.load_pem_x509_certificates(file.read_bytes())
     except (OSError, ValueError) as exc:
-        yield fault(topic, f"{file} cannot be read: {_why(exc)}", "see its path, owner and form")
+        yield _unreadable(topic, file, exc, "see its path, owner and form")
         return
     leaf = chain[0]
     found = list(_dates(topic, str(file), leaf, _NEW_SERVER))
@@ -103,11 +103,8 @@ def _key(file: Path, leaf: x509.Certificate) -> Iterator[Finding]:
         key = serialization.load_pem_private_key(file.read_bytes(), None)
         mode = file.stat().st_mode
     except (OSError, ValueError, TypeError) as exc:
-        yield fault(
-            "certificate",
-            f"the key {file} cannot be read: {_why(exc)}",
-            "it must be PEM without a password, readable by the user that runs gw",
-        )
+        remedy = "it must be PEM without a password, readable by the user that runs gw"
+        yield _unreadable("certificate", file, exc, remedy, what="the key ")
         return
     form = (serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
     if key.public_key().public_bytes(*form) != leaf.public_key().public_bytes(*form):
@@ -147,9 +144,7 @@ def _authorities(file: Path) -> tuple[list[x509.Certificate], list[Finding]]:
     try:
         found = x509.load_pem_x509_certificates(file.read_bytes())
     except (OSError, ValueError) as exc:
-        return [], [
-            fault(topic, f"{file} cannot be read: {_why(exc)}", "name a PEM bundle: devices.ca")
-        ]
+        return [], [_unreadable(topic, file, exc, "name a PEM bundle: devices.ca")]
     findings: list[Finding] = []
     remedy = "no device below it can connect: add its successor to the bundle"
     for authority in found:
@@ -157,21 +152,25 @@ def _authorities(file: Path) -> tuple[list[x509.Certificate], list[Finding]]:
         if not _is_authority(authority):
             text = f"{file}: {_name(authority)} is not an authority"
             findings.append(warning(topic, text, "take it out of the bundle"))
+    if not any(_is_authority(authority) for authority in found):
+        text = f"{file} holds no authority: no device can connect"
+        findings.append(fault(topic, text, "name the bundle of the authorities: devices.ca"))
     if not findings:
         findings.append(good(topic, f"{file}, {len(found)} certificates"))
     return found, findings
 
 
-def _revocation(file: Path, authorities: list[x509.Certificate]) -> Iterator[Finding]:
+def _revocation(file: Path, authorities: list[x509.Certificate], bundle: Path) -> Iterator[Finding]:
     topic = "revocation"
     remedy = "get the present list from the authority (`gw pki revoke` writes ours)"
     try:
         lists = _load_lists(file.read_bytes())
     except (OSError, ValueError) as exc:
-        yield fault(topic, f"{file} cannot be read: {_why(exc)}", "name a PEM file: devices.crl")
+        yield _unreadable(topic, file, exc, "name a PEM file: devices.crl")
         return
     now = datetime.datetime.now(datetime.UTC)
     found: list[Finding] = []
+    foreign: list[str] = []
     for one in lists:
         issuer = one.issuer.rfc4514_string()
         end = one.next_update_utc
@@ -185,10 +184,19 @@ def _revocation(file: Path, authorities: list[x509.Certificate]) -> Iterator[Fin
             found.append(warning(topic, text, remedy))
         signers = [a for a in authorities if a.subject == one.issuer]
         if signers and not any(_has_signed(a, one) for a in signers):
-            found.append(fault(topic, f"{file}: the list of {issuer} is not signed by it", remedy))
+            foreign.append(issuer)
+    if foreign:
+        names = " and ".join(foreign)
+        text = f"{file}: the list of {names} is not signed by the one of that name in {bundle}"
+        text += ": devices it issued are refused"
+        found.append(fault(topic, text, "name the authority and the lists that go together"))
     listed = {one.issuer for one in lists}
-    for authority in authorities:
-        if authority.subject not in listed and _is_authority(authority):
+    missing = [a for a in authorities if a.subject not in listed and _is_authority(a)]
+    if missing and all(a in missing for a in authorities if _is_authority(a)):
+        text = f"{file} has no list of any authority in {bundle}: all devices are refused"
+        found.append(fault(topic, text, "name the authority and the lists that go together"))
+    else:
+        for authority in missing:
             text = f"{file} has no list of {_name(authority)}: devices it issued are refused"
             found.append(warning(topic, text, "add its list, if it issues devices"))
     revoked = sum(len(one) for one in lists)
@@ -224,6 +232,15 @@ def _name(certificate: x509.Certificate) -> str:
 
 def _day(certificate: x509.Certificate) -> str:
     return str(certificate.not_valid_after_utc.date())
+
+
+def _unreadable(
+    topic: str, file: Path, error: BaseException, remedy: str, *, what: str = ""
+) -> Finding:
+    if isinstance(error, FileNotFoundError):
+        again = f"see its path; `gw pki init --dir {file.parent}` makes it, if it made the others"
+        return fault(topic, f"{what}{file} does not exist", again)
+    return fault(topic, f"{what}{file} cannot be read: {_why(error)}", remedy)
 
 
 def _why(error: BaseException) -> str:

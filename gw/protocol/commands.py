@@ -6,6 +6,7 @@ Pure: REST bodies in, params of the JSON-RPC request out (southbound.md section 
 
 from __future__ import annotations
 
+import base64
 from typing import Any, Final
 
 import msgspec
@@ -24,6 +25,8 @@ class Command(msgspec.Struct, frozen=True, kw_only=True):
     """May wait for a device that is away; the others fail at once."""
     once: bool = False
     """Changes or restarts the device: it is never sent a second time."""
+    file: bool = False
+    """The device uploads a file for it."""
     administrator: bool = False
     """Only for the roles root and admin."""
 
@@ -37,6 +40,8 @@ COMMANDS: Final[dict[str, Command]] = {
     "request": Command(method="request", seconds=120),
     "wifiscan": Command(method="wifiscan", seconds=120),
     "eventqueue": Command(method="event", seconds=30),
+    "trace": Command(method="trace", seconds=300, file=True),
+    "script": Command(method="script", seconds=60, once=True, file=True),
     "powercycle": Command(method="powercycle", seconds=60, once=True, administrator=True),
     "cable-diagnostics": Command(
         method="cable-diagnostics", seconds=120, once=True, administrator=True
@@ -109,6 +114,28 @@ class EventQueueBody(Body):
     types: list[str]
 
 
+class TraceBody(Body):
+    """Capture packets into a file."""
+
+    network: str = ""
+    interface: str = ""
+    duration: int = 0
+    numberOfPackets: int = 0  # noqa: N815
+
+
+class ScriptBody(Body):
+    """Run a script."""
+
+    type: str
+    script: str = ""
+    """Base64."""
+    scriptId: str = ""  # noqa: N815
+    timeout: int = 30
+    deferred: bool = False
+    uri: str = ""
+    signature: str = ""
+
+
 class Port(msgspec.Struct):
     """A port to be switched off and on."""
 
@@ -157,6 +184,8 @@ BODIES: Final[dict[str, type[Body]]] = {
     "request": RequestBody,
     "wifiscan": WifiScanBody,
     "eventqueue": EventQueueBody,
+    "trace": TraceBody,
+    "script": ScriptBody,
     "powercycle": PowerCycleBody,
     "cable-diagnostics": CableBody,
     "reenroll": Body,
@@ -166,8 +195,11 @@ BODIES: Final[dict[str, type[Body]]] = {
 }
 
 
-def build(name: str, serial: str, command: str, body: Body) -> dict[str, Any]:
-    """Return the params of a command. `command` is its UUID. Raises ParameterError."""
+def build(name: str, serial: str, command: str, body: Body, upload: str = "") -> dict[str, Any]:
+    """Return the params of a command. `command` is its UUID, `upload` where its file is to go.
+
+    Raises ParameterError.
+    """
     params: dict[str, Any] = {"serial": serial}
     if name != "ping":
         params["when"] = body.when
@@ -196,6 +228,10 @@ def build(name: str, serial: str, command: str, body: Body) -> dict[str, Any]:
             del params["when"]
             _some("types", body.types)
             params["types"] = body.types
+        case TraceBody():
+            _trace(params, body, upload)
+        case ScriptBody():
+            _script(params, body, upload)
         case PowerCycleBody():
             _some("ports", body.ports)
             for port in body.ports:
@@ -220,6 +256,58 @@ def build(name: str, serial: str, command: str, body: Body) -> dict[str, Any]:
             _within("port", body.port, 1, 65_535)
             params |= {"server": body.server, "port": body.port}
     return params
+
+
+def _trace(params: dict[str, Any], body: TraceBody, upload: str) -> None:
+    if not body.network and not body.interface:
+        raise ParameterError("network or interface is needed")
+    _within("duration", body.duration, 0, 600)
+    _within("numberOfPackets", body.numberOfPackets, 0, 1_000_000)
+    if body.duration or not body.numberOfPackets:
+        params["duration"] = body.duration or 30
+    else:
+        params["packets"] = body.numberOfPackets
+    params |= {"when": 0, "network": body.network, "interface": body.interface, "uri": upload}
+
+
+def _script(params: dict[str, Any], body: ScriptBody, upload: str) -> None:
+    """Inline scripts and diagnostics; with `uri` the device uploads what came of it."""
+    _one_of("type", body.type, ("shell", "bundle", "diagnostic"))
+    if body.scriptId:
+        raise ParameterError("scriptId: stored scripts are not in this version", 1153)
+    if (body.type == "diagnostic") == bool(body.script):
+        raise ParameterError("a diagnostic has no script, all else has one", 1153)
+    if body.script:
+        try:
+            base64.b64decode(body.script, validate=True)
+        except ValueError:
+            raise ParameterError("script is not base64") from None
+        params["script"] = body.script
+    params["type"] = body.type
+    if body.deferred:
+        params["uri"] = body.uri or upload
+    else:
+        _within("timeout", body.timeout, 0, 600)
+        params["timeout"] = body.timeout or 30
+    if body.signature:
+        params["signature"] = body.signature
+
+
+def file_kind(body: Body) -> str:
+    """Return the kind of file that a device uploads here for a command; empty: none."""
+    if isinstance(body, TraceBody):
+        return "pcap"
+    if isinstance(body, ScriptBody) and body.deferred and not body.uri:
+        return "txt" if body.type == "shell" else "tgz"
+    return ""
+
+
+def patience(name: str, body: Body) -> float:
+    """Return how long a REST call waits for the answer, seconds."""
+    seconds = COMMANDS[name].seconds
+    if isinstance(body, ScriptBody) and not body.deferred:
+        return max(seconds, body.timeout + 30.0)
+    return seconds
 
 
 def _one_of(name: str, value: object, choices: tuple[object, ...]) -> None:

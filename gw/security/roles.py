@@ -26,6 +26,7 @@ class Operation(StrEnum):
     DELETE_DEVICE = "delete_device"
     DELETE_DEVICES = "delete_devices"
     ADMINISTRATIVE_COMMAND = "administrative_command"
+    FREE_SCRIPT = "free_script"
 
 
 _ADMINISTRATORS: Final = frozenset({Role.ROOT, Role.ADMIN})
@@ -34,10 +35,58 @@ PERMISSIONS: Final[dict[Operation, frozenset[Role]]] = {
     Operation.DELETE_DEVICE: _ADMINISTRATORS,
     Operation.DELETE_DEVICES: _ADMINISTRATORS,
     Operation.ADMINISTRATIVE_COMMAND: _ADMINISTRATORS,
+    Operation.FREE_SCRIPT: frozenset({Role.ROOT}),
 }
-"""northbound.md 4.1 and 4.2. Management of users joins when it has endpoints."""
+"""northbound.md 3.1, 3.2, 4.1 and 4.2; who may manage users is below."""
+
+_ALL: Final = frozenset(Role)
+_BELOW_ROOT: Final = _ALL - {Role.ROOT}
+_BELOW_PARTNER: Final = _BELOW_ROOT - {Role.PARTNER}
+_NOBODY: Final[frozenset[Role]] = frozenset()
+
+_MAKES: Final[dict[Role, frozenset[Role]]] = {
+    Role.ROOT: _ALL,
+    Role.PARTNER: _BELOW_ROOT,
+    Role.ADMIN: _BELOW_PARTNER,
+    Role.SYSTEM: _BELOW_PARTNER,
+    Role.CSR: frozenset({Role.CSR}),
+    Role.INSTALLER: frozenset({Role.INSTALLER}),
+    Role.NOC: frozenset({Role.NOC}),
+    Role.ACCOUNTING: frozenset({Role.ACCOUNTING}),
+    Role.SUBSCRIBER: _NOBODY,
+}
+"""Whom a role may create and modify (security.md 3.3)."""
+
+_DELETES: Final = _MAKES | {Role.CSR: _NOBODY, Role.INSTALLER: _NOBODY}
+"""Whom a role may delete, oneself apart."""
 
 
 def may(role: str, operation: Operation) -> bool:
     """Tell whether a user of `role` may do `operation`; an unknown role may nothing."""
     return role in PERMISSIONS[operation]
+
+
+def may_read_users(role: str) -> bool:
+    """Tell whether a user of `role` may read users, also oneself."""
+    return role in (Role.ROOT, Role.ADMIN, Role.PARTNER)
+
+
+def may_make(role: str, other: str) -> bool:
+    """Tell whether a user of `role` may create and modify users of the role `other`.
+
+    To give a user another role, both roles must be allowed: nobody lifts a user above what
+    they could have created.
+    """
+    return role in _MAKES and other in _MAKES[Role(role)]
+
+
+def may_modify(role: str, other: str, *, oneself: bool) -> bool:
+    """Tell whether a user of `role` may modify a user of the role `other`."""
+    return may_make(role, other) or (oneself and role == Role.SUBSCRIBER)
+
+
+def may_delete(role: str, other: str, *, oneself: bool) -> bool:
+    """Tell whether a user of `role` may delete a user of the role `other`."""
+    if oneself:
+        return role in _MAKES and role != Role.ROOT
+    return role in _DELETES and other in _DELETES[Role(role)]

@@ -176,6 +176,9 @@ class FakeCoordinator:
     async def user_put(self, given, _):
         await self.commit(interface.PutUser(row_of(rows.UserRow, given["row"])))
 
+    async def user_delete(self, given, _):
+        await self.commit(interface.DeleteUser(given["id"]))
+
     async def token_put(self, given, _):
         await self.commit(interface.PutToken(row_of(rows.TokenRow, given["row"])))
 
@@ -253,11 +256,13 @@ async def client(ring_ends):
 async def apps(settings, reader, coordinator, client):
     """Both applications, and what is behind them."""
     passwords = Passwords(settings.security, HASHER)
+    logins = []
     authentication = Authentication(reader)
     context = Context(settings=settings, reader=reader, coordinator=client, api_port=16002)
     yield SimpleNamespace(
         api=gateway_app(context, authentication),
-        security=security_app(context, authentication, passwords),
+        security=security_app(context, authentication, passwords, count_login=logins.append),
+        logins=logins,
         authentication=authentication,
         context=context,
     )

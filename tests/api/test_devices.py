@@ -238,7 +238,11 @@ async def test_delete_needs_a_role(api, as_csr):
 
 async def test_status(api, coordinator, status):
     away = (await api.get(f"/device/{AP}/status")).json()
-    assert away == {"serialNumber": AP, "connected": False}
+    assert (away["serialNumber"], away["connected"]) == (AP, False)
+    assert away["configurationState"] == "in_step"
+    assert "ipAddress" not in away
+    stranger = (await api.get("/device/24f5a207a1ff/status")).json()
+    assert stranger == {"serialNumber": "24f5a207a1ff", "connected": False}
     coordinator.statuses[AP] = status
     found = (await api.get(f"/device/{AP}/status")).json()
     assert found["connected"] is True

@@ -79,12 +79,23 @@ def test_a_mistyped_command_is_answered_with_the_nearest() -> None:
 
 
 @pytest.mark.parametrize(
-    "command", [["run"], ["doctor"], ["config", "show"], ["user", "reset-password"], ["dev"]]
-)
+    "command",
+    [
+        ["run"], ["doctor"], ["config", "show"], ["user", "reset-password"], ["dev"], ["simulate"],
+        ["pki"], ["pki", "init"], ["pki", "device"], ["pki", "revoke"],
+    ],
+)  # fmt: skip
 def test_help_of_a_command_has_examples(command: list[str]) -> None:
     result = call(*command, "--help")
     assert result.exit_code == 0
     assert "Examples:" in result.output
+
+
+def test_pki_commands_are_listed_in_the_order_of_their_use() -> None:
+    text = call("pki", "--help").output
+    listed = re.findall(r"^  (init|device|revoke) ", text, re.MULTILINE)
+    assert listed == ["init", "device", "revoke"]
+    assert not re.search(r"^  (init|device|revoke) .*\.\.\.$", text, re.MULTILINE)
 
 
 # -- config
@@ -137,14 +148,14 @@ def test_wrong_settings_end_a_command_with_all_that_is_wrong() -> None:
 
 def test_run_says_what_it_needs() -> None:
     result = call("run")
-    assert result.exit_code == 1
+    assert result.exit_code == 78
     for part in ("devices.certificate", "run.data", "gw pki init --dir"):
         assert part in result.output
 
 
 def test_run_with_a_pki_that_is_not_there(tmp_path: Path) -> None:
     result = call("run", "--data", str(tmp_path / "d"), "--pki", str(tmp_path / "p"))
-    assert result.exit_code == 1
+    assert result.exit_code == 78
     assert f"{tmp_path}/p/server.pem does not exist" in result.output
     assert not (tmp_path / "d").exists()
 
@@ -218,6 +229,38 @@ def test_a_new_node_is_well(node: Path) -> None:
     assert "All is well." in text
 
 
+def test_the_doctor_reports_wrong_settings_as_it_does_all_else(node: Path) -> None:
+    found = faults(node, "--set=devices.prot=1", "--set=workers.count=x")
+    assert len(found) == 2
+    assert "did you mean 'port'" in found[0]
+
+
+def test_a_revocation_list_of_other_authorities(node: Path) -> None:
+    issuer = load_certificate(node / "pki" / "issuing.pem")
+    other = new_key()
+    stranger = (
+        x509.CertificateBuilder()
+        .subject_name(x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "stranger")]))
+        .issuer_name(x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "stranger")]))
+        .public_key(other.public_key())
+        .serial_number(1)
+        .not_valid_before(issuer.not_valid_before_utc)
+        .not_valid_after(issuer.not_valid_after_utc)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(other, hashes.SHA256())
+    )
+    (node / "pki" / "ca.pem").write_bytes(certificate_pem(stranger))
+    (text,) = faults(node)
+    assert "has no list of any authority" in text
+
+
+def test_a_bundle_without_an_authority(node: Path) -> None:
+    pki.device(node / "pki", ["02a0c9000001"])
+    leaf = load_certificate(node / "pki" / "devices" / "02a0c9000001.pem")
+    (node / "pki" / "ca.pem").write_bytes(certificate_pem(leaf))
+    assert any("holds no authority" in text for text in faults(node))
+
+
 def test_without_settings_each_fault_has_its_remedy() -> None:
     result = call("doctor")
     assert result.exit_code == 1
@@ -282,7 +325,7 @@ def test_an_ended_revocation_list(node: Path) -> None:
     (node / "pki" / "crl.pem").write_bytes(certificate_pem_of_list(one))
     found = faults(node)
     assert any("all its devices are refused" in text for text in found)
-    assert any("is not signed by it" in text for text in found)
+    assert any("is not signed by the one of that name" in text for text in found)
 
 
 def certificate_pem_of_list(one: x509.CertificateRevocationList) -> bytes:

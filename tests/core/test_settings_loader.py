@@ -10,7 +10,13 @@ import msgspec
 import pytest
 
 from gw.core.settings import Settings
-from gw.core.settings_loader import DEFAULT, SettingsError, load, unset_for_run
+from gw.core.settings_loader import (
+    DEFAULT,
+    SettingsError,
+    load,
+    not_in_this_version,
+    unset_for_run,
+)
 
 
 def faults(**how: Any) -> list[str]:
@@ -92,6 +98,7 @@ def test_variables_that_are_not_settings_are_left_alone() -> None:
         ({"overrides": ["api.cors_origins=*"]}, ['["a", "b"]']),
         ({"overrides": ["workers.ring_bytes=1000000"]}, ["power of two", "1048576"]),
         ({"overrides": ["workers.ring_bytes=4194304"]}, ["devices.max_expanded_bytes", "queues"]),
+        ({"overrides": ["api.max_body_bytes=8300000"]}, ["api.max_body_bytes", "8257536"]),
         ({"overrides": ["devices.max_frame_bytes=2000000"]}, ["devices.max_message_bytes"]),
         ({"overrides": ["store.url=mysql://x"]}, ["store.url", "postgresql://"]),
         ({"overrides": ["api.public_url=x"]}, ["https://host"]),
@@ -180,3 +187,29 @@ def test_what_a_run_needs_is_told() -> None:
 def test_the_defaults_keep_to_their_own_limits() -> None:
     defaults = Settings()
     assert msgspec.json.decode(msgspec.json.encode(defaults), type=Settings) == defaults
+
+
+@pytest.mark.parametrize(
+    ("setting", "expected"),
+    [
+        ("kafka.bootstrap_servers=a:9092", "kafka.bootstrap_servers is set"),
+        ("store.url=postgresql://u:secret@h/d", "store.url names a PostgreSQL database"),
+        ("store.url=postgres://u:secret@h/d", "store.url names a PostgreSQL database"),
+    ],
+)
+def test_what_is_not_in_this_version_is_named(setting: str, expected: str) -> None:
+    settings, _ = load(environment={}, overrides=[setting])
+    (text,) = not_in_this_version(settings)
+    assert text.startswith(expected)
+    assert "not in this version" in text
+    assert "secret" not in text
+
+
+def test_what_is_in_this_version_is_not_named() -> None:
+    assert not_in_this_version(load(environment={})[0]) == []
+    assert not_in_this_version(load(environment={}, overrides=["store.url=sqlite:///x"])[0]) == []
+
+
+def test_the_doctor_reads_settings_whose_pki_is_not_made(tmp_path: Path) -> None:
+    settings, _ = load(environment={}, pki=tmp_path, pki_is_made=False)
+    assert settings.api.key == str(tmp_path / "server.key")

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
 
+import httpx
 import pytest
 from gateway import Gateway
 
@@ -189,4 +191,96 @@ async def test_reboot_is_sent_once_also_over_a_restart_of_the_coordinator(start_
     rows = gateway.sql("SELECT status FROM commands WHERE command = 'reboot'")
     assert len(rows) == 1
     assert device.counters.commands == 1
+    device.stop()
+
+
+async def upload(
+    gateway: Gateway, url: str, content: bytes, kind: str = "application/octet-stream"
+) -> httpx.Response:
+    """Upload a file as an access point does: a form with the parts `name` and `data`."""
+    url = url.replace("//localhost:", "//127.0.0.1:")
+    async with httpx.AsyncClient(verify=gateway._tls, timeout=WAIT) as client:
+        return await client.post(
+            url, data={"name": "a device"}, files={"data": ("trace.pcap", content, kind)}
+        )
+
+
+async def file_of(gateway: Gateway, device: SimulatedDevice, command: str) -> httpx.Response:
+    return await gateway.request("GET", f"file/{command}?serialNumber={device.serial}")
+
+
+async def test_trace_is_uploaded_and_downloaded(gateway, join):
+    device = await join("02a0d3000020")
+    command = (await send(gateway, device, "trace", network="up", duration=5)).json()
+    assert (command["status"], command["waitingForFile"]) == ("completed", 1), command
+    message = await device.wait_for("trace", WAIT)
+    assert (message.params["network"], message.params["duration"]) == ("up", 5)
+    uri = message.params["uri"]
+    assert uri.endswith(f"/v1/upload/{command['UUID']}")
+    assert (await file_of(gateway, device, command["UUID"])).status_code == 202
+
+    # What cannot be a file of this command is refused, and the command goes on waiting.
+    for wrong in (uri[:-1] + "0" * 1, uri.replace("/v1/upload/", "/v1/other/")):
+        if wrong != uri:
+            assert (await upload(gateway, wrong, b"x")).status_code == 404
+    content = bytes(range(256)) * 1000
+    answer = await upload(gateway, uri, content)
+    assert (answer.status_code, answer.json()) == (
+        200, {"filename": command["UUID"], "error": 0}
+    )  # fmt: skip
+    file = await file_of(gateway, device, command["UUID"])
+    assert (file.status_code, file.content) == (200, content)
+    assert file.headers["content-disposition"] == f"attachment; filename={command['UUID']}.pcap"
+    shown = await gateway.get(f"command/{command['UUID']}")
+    assert shown["waitingForFile"] == 0
+    assert shown["attachFile"] > 0
+    # Good for one upload, and for this device only.
+    assert (await upload(gateway, uri, b"again")).status_code == 404
+    other = await gateway.request("GET", f"file/{command['UUID']}?serialNumber=02a0d3ffffff")
+    assert other.status_code == 404
+    gone = await gateway.request("DELETE", f"file/{command['UUID']}?serialNumber={device.serial}")
+    assert gone.status_code == 200
+    assert (await file_of(gateway, device, command["UUID"])).status_code == 404
+
+
+async def test_script(gateway, join):
+    device = await join("02a0d3000021")
+    script = base64.b64encode(b"#!/bin/sh\nuptime\n").decode()
+    command = (await send(gateway, device, "script", type="shell", script=script)).json()
+    assert command["status"] == "completed"
+    assert command["results"]["status"]["result"] == "simulated output\n"
+    message = await device.wait_for("script", WAIT)
+    assert message.params["timeout"] == 30
+    assert "uri" not in message.params
+
+    later = (await send(gateway, device, "script", type="diagnostic", deferred=True)).json()
+    assert (later["status"], later["waitingForFile"]) == ("completed", 1)
+    message = await device.wait_for("script", WAIT)
+    assert "timeout" not in message.params
+    assert (await upload(gateway, message.params["uri"], b"bundle")).status_code == 200
+    assert (await file_of(gateway, device, later["UUID"])).content == b"bundle"
+
+
+async def test_upload_is_bounded(start_gateway):
+    gateway = await start_gateway(**{"files.max_bytes": 100_000})
+    serial = "02a0d3000022"
+    pki.device(gateway.pki, [serial])
+    device = SimulatedDevice(serial, gateway.pki, "127.0.0.1", gateway.device_port)
+    await device.connect(deadline=WAIT)
+    await device.wait_for_configure(WAIT)
+    await gateway.wait_device(serial, configurationState="in_step")
+    for number, (content, kind, status) in enumerate(
+        [
+            (bytes(200_000), "application/octet-stream", 413),
+            (b"x", "text/plain", 400),
+            (bytes(100_000), "application/octet-stream", 200),
+        ]
+    ):
+        command = (await send(gateway, device, "trace", network="up")).json()
+        message = await device.wait_for("trace", WAIT)
+        answer = await upload(gateway, message.params["uri"], content, kind)
+        assert answer.status_code == status, (number, answer.text)
+        shown = await gateway.get(f"command/{command['UUID']}")
+        assert shown["waitingForFile"] == 0
+        assert shown["errorText"].startswith("File rejected") == (status != 200)
     device.stop()

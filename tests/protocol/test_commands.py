@@ -20,10 +20,11 @@ from gw.protocol.commands import (
 
 SERIAL = "02a0d4000001"
 UUID = "5f0c2c1e-7d39-4c0b-9a53-2f4f4b7a9d10"
+UPLOAD = "https://gw.example.org/v1/upload/" + UUID
 
 
 def params(name: str, **body: object) -> dict[str, object]:
-    return build(name, SERIAL, UUID, msgspec.convert(body, BODIES[name]))
+    return build(name, SERIAL, UUID, msgspec.convert(body, BODIES[name]), UPLOAD)
 
 
 def test_every_command_has_a_body():
@@ -47,6 +48,17 @@ GOOD = [
     ("powercycle", {"ports": [{"name": "Ethernet8"}]},
      {"ports": [{"name": "Ethernet8", "cycle": 10_000}], "when": 0}),
     ("cable-diagnostics", {"ports": ["Ethernet0"]}, {"ports": ["Ethernet0"], "when": 0}),
+    ("trace", {"network": "up"}, {"when": 0, "network": "up", "interface": "",
+                                  "uri": UPLOAD, "duration": 30}),
+    ("trace", {"interface": "eth0", "numberOfPackets": 9},
+     {"when": 0, "network": "", "interface": "eth0", "uri": UPLOAD, "packets": 9}),
+    ("script", {"type": "shell", "script": "bHM="},
+     {"type": "shell", "script": "bHM=", "timeout": 30, "when": 0}),
+    ("script", {"type": "diagnostic", "deferred": True},
+     {"type": "diagnostic", "uri": UPLOAD, "when": 0}),
+    ("script", {"type": "bundle", "script": "bHM=", "deferred": True, "uri": "https://x/y",
+                "signature": "s"},
+     {"type": "bundle", "script": "bHM=", "uri": "https://x/y", "signature": "s", "when": 0}),
     ("reenroll", {}, {"when": 0}),
     ("fixedconfig", {"country": "US"}, {"country": "US", "when": 0}),
     ("certupdate", {"encodedCertificate": "dGFy"}, {"certificates": "dGFy"}),
@@ -69,6 +81,13 @@ BAD = [
     ("request", {"message": "config"}, 1018),
     ("wifiscan", {"bandwidth": 30}, 1018),
     ("eventqueue", {"types": []}, 1018),
+    ("trace", {}, 1018),
+    ("trace", {"network": "up", "duration": 601}, 1018),
+    ("script", {"type": "perl", "script": "bHM="}, 1018),
+    ("script", {"type": "shell"}, 1153),
+    ("script", {"type": "diagnostic", "script": "bHM="}, 1153),
+    ("script", {"type": "shell", "script": "***"}, 1018),
+    ("script", {"type": "shell", "script": "bHM=", "timeout": 601}, 1018),
     ("powercycle", {"ports": []}, 1018),
     ("powercycle", {"ports": [{"name": "a", "cycle": 0}]}, 1018),
     ("cable-diagnostics", {"ports": ["a"] * 1001}, 1018),

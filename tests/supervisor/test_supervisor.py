@@ -305,6 +305,7 @@ async def test_draining_is_shown_and_new_connections_are_refused(tree: Tree) -> 
     tree.signal(signal.SIGTERM)
     await tree.event("worker-0", "SIGTERM")
     assert (await asyncio.to_thread(get, ready["metrics"] + "/"))[0] == 503
+    await asyncio.sleep(1.1)  # a second signal before that is the first one again
     tree.signal(signal.SIGTERM)
     code, _ = await tree.end()
     assert code == 1
@@ -318,6 +319,33 @@ async def test_a_process_that_does_not_end_in_time_is_killed(tree: Tree) -> None
     assert code == 1
     assert "did not end in time" in log
     assert tree.names("ended") == ["worker-1", "api", "coordinator"]
+    assert not is_alive(ready["pids"]["workers"][0])
+
+
+async def test_a_signal_that_comes_twice_at_once_is_one(tree: Tree) -> None:
+    """`timeout -s INT` sends it to the process and to its group."""
+    await tree.start()
+    await tree.ready()
+    tree.signal(signal.SIGINT)
+    tree.signal(signal.SIGINT)
+    tree.signal(signal.SIGTERM)
+    code, log = await tree.end()
+    assert code == 0, log
+    assert "at once" not in log
+
+
+async def test_a_second_signal_later_ends_at_once(tree: Tree) -> None:
+    await tree.start({"worker-0": "stubborn"}, run={"drain_seconds": 50.0})
+    ready = await tree.ready()
+    tree.signal(signal.SIGTERM)
+    await tree.event("worker-0", "SIGTERM")
+    await asyncio.sleep(1.1)  # less is the same signal
+    tree.signal(signal.SIGTERM)
+    code, log = await tree.end()
+    assert code == 1
+    assert "killed, as told by a second signal" in log
+    assert "did not end in time" not in log
+    assert "did not end well" not in log
     assert not is_alive(ready["pids"]["workers"][0])
 
 

@@ -59,6 +59,20 @@ class Accounts:
         await self._context.coordinator.request("token.delete", {"access_hash": access_hash})
         self._authentication.forget(access_hash)
 
+    async def close_sessions(self, user_id: str, *, but: str = "") -> None:
+        """Drop all tokens of a user; `but`: hash of the access token that stays."""
+        request = self._context.coordinator.request
+        kept = await self._context.reader.token(but) if but else None
+        await request("token.delete", {"user_id": user_id})
+        if kept is not None:
+            await request("token.put", {"row": msgspec.to_builtins(kept)})
+        self._authentication.forget_user(user_id)
+
+    async def delete(self, user_id: str) -> None:
+        """Delete a user with all tokens."""
+        await self._context.coordinator.request("user.delete", {"id": user_id})
+        self._authentication.forget_user(user_id)
+
     async def session(self, access_token: str) -> TokenRow | None:
         """Return the stored session of an access token."""
         return await self._context.reader.token(tokens.token_hash(access_token))

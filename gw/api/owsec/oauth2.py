@@ -17,10 +17,11 @@ from gw.api.context import Context
 from gw.api.documented import documented
 from gw.api.envelope import Answer, AnyRequest, document, empty
 from gw.api.owsec.accounts import Accounts
+from gw.api.owsec.history import old_passwords, with_present
+from gw.api.owsec.logins import CountLogin
 from gw.api.owsec.throttle import Throttle
-from gw.api.owsec.user_document import UserDocument, user_document
+from gw.api.owsec.user_document import UserDocument, rest_of, user_document
 from gw.core.errors import ApiError
-from gw.core.settings import Security
 from gw.security import tokens
 from gw.security.passwords import Passwords
 from gw.security.tokens import token_hash
@@ -130,13 +131,19 @@ async def sign_in(
     accounts: NamedDependency[Accounts],
     passwords: NamedDependency[Passwords],
     throttle: NamedDependency[Throttle],
+    count_login: NamedDependency[CountLogin],
 ) -> Answer:
     """Answer the first form that the parameters ask for."""
     asked = query.read(request.scope, LoginQuery)
     refresh = asked.grant_type == "refresh_token"
     if asked.requirements and not refresh:
         return document(Requirements(context.settings.security.password_pattern))
+    signs_in = not (
+        refresh or asked.forgot_password or asked.resend_mfa_code or asked.complete_mfa_challenge
+    )
     if not throttle.allows(request.client.host if request.client else ""):
+        if signs_in:
+            count_login(False)
         raise ApiError(10)
     given = await body.read(request, LoginBody)
     if refresh:
@@ -148,7 +155,13 @@ async def sign_in(
         raise ApiError(11)
     if asked.complete_mfa_challenge:
         raise ApiError(12)
-    return await _log_in(context, accounts, passwords, given)
+    signed_in = False
+    try:
+        answer = await _log_in(context, accounts, passwords, given)
+        signed_in = True
+    finally:
+        count_login(signed_in)
+    return answer
 
 
 @get(
@@ -205,19 +218,20 @@ async def validate_token(
 async def _log_in(
     context: Context, accounts: Accounts, passwords: Passwords, given: LoginBody
 ) -> Answer:
-    """Test in the order of security.md 2.1; the password is hashed in every case."""
+    """Test as security.md 2.1 says, but the password first, and hash it in every case.
+
+    So nobody without the password learns that a user exists, or is suspended.
+    """
     rules = context.settings.security
     email = given.user_id.strip().lower()
     user = await context.reader.user_by_email(email) if len(email) <= _MAX_EMAIL else None
     right = await passwords.verify("" if user is None else user.password, given.password)
-    if user is None:
+    if user is None or not right:
         raise ApiError(2)
     if user.suspended:
         raise ApiError(15)
     if user.waiting_for_email_check:
         raise ApiError(4)
-    if not right:
-        raise ApiError(2)
     new = given.new_password or None
     if new is None and user.change_password:
         raise ApiError(1)
@@ -231,11 +245,16 @@ async def _log_in(
         if row.password != verified or row.suspended:
             raise ApiError(2)  # changed by another request meanwhile
         if new is not None:
-            row.old_passwords = _history(row, rules)
+            row.old_passwords = with_present(row, rules)
             row.change_password = False
+            rest = rest_of(row) | {"lastPasswordChange": int(time.time())}
+            row.document = msgspec.json.encode(rest).decode()
         if new_hash:
             row.password = new_hash
         row.last_login = int(time.time())
+    if new is not None:
+        # Whoever knew the old password may have signed in with it.
+        await accounts.close_sessions(row.id)
     issued = await accounts.open_session(row)
     _log.info("signed in", email=row.email, changed=new is not None)
     return document(
@@ -247,21 +266,9 @@ async def _new_hash(passwords: Passwords, user: UserRow, present: str, new: str)
     """Return the hash of a new password. Raises ApiError 5 or 3 if it is not acceptable."""
     if not passwords.is_acceptable(new):
         raise ApiError(5)
-    if new == present or await passwords.was_used(new, _old_passwords(user)):
+    if new == present or await passwords.was_used(new, old_passwords(user)):
         raise ApiError(3)
     return await passwords.hash(new)
-
-
-def _old_passwords(user: UserRow) -> list[str]:
-    found: list[str] = msgspec.json.decode(user.old_passwords or "[]", type=list[str])
-    return found
-
-
-def _history(user: UserRow, rules: Security) -> str:
-    """Return the used passwords, newest last, the one that is being replaced included."""
-    used = [*_old_passwords(user), user.password]
-    kept = used[-rules.password_history :] if rules.password_history else []
-    return msgspec.json.encode(kept).decode()
 
 
 async def _refresh(

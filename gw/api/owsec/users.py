@@ -1,4 +1,4 @@
-"""/users and /user/{id}: reading users (security.md 3.2)."""
+"""/users and GET /user/{id}: reading users (security.md 3.2)."""
 
 from __future__ import annotations
 
@@ -16,11 +16,10 @@ from gw.api.documented import documented
 from gw.api.envelope import Answer, AnyRequest, document
 from gw.api.owsec.user_document import UserDocument, user_document
 from gw.core.errors import ApiError
-from gw.security.roles import Role
+from gw.security.roles import may_read_users
 from gw.store.rows import UserRow
 
 _TAG = "Users"
-_READERS = frozenset({Role.ROOT, Role.ADMIN, Role.PARTNER})
 
 
 class UsersQuery(query.Page):
@@ -88,7 +87,7 @@ async def read_user(
 
 
 def _allow(caller: Caller) -> None:
-    if caller.role not in _READERS:
+    if not may_read_users(caller.role):
         raise ApiError(7)
 
 

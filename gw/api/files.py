@@ -1,0 +1,72 @@
+"""/file/{uuid}: what a device uploaded for a command (northbound.md 4.5)."""
+
+from __future__ import annotations
+
+import asyncio
+
+from litestar import Response, delete, get
+from litestar.di import NamedDependency
+from litestar.params import FromPath
+
+from gw.api import query
+from gw.api.context import Context
+from gw.api.documented import documented
+from gw.api.envelope import Answer, AnyRequest, empty
+from gw.core.errors import ApiError
+from gw.files.upload import folder
+from gw.store.rows import CommandRow
+
+_TAG = "Commands"
+
+
+class FileQuery(query.Query):
+    """Whose file it is; both must match."""
+
+    serial_number: str = ""
+
+
+async def _command(request: AnyRequest, context: Context, uuid: str) -> CommandRow:
+    """Return the command of a file. Raises ApiError 404 if device and UUID do not match."""
+    asked = query.read(request.scope, FileQuery)
+    row = await context.reader.command(uuid.lower())
+    if row is None or row.serial_number != asked.serial_number.lower():
+        raise ApiError(404)
+    return row
+
+
+@get("/file/{uuid:str}", **documented("Download what a device uploaded", tag=_TAG, query=FileQuery))
+async def download(
+    request: AnyRequest, context: NamedDependency[Context], uuid: FromPath[str]
+) -> Answer | Response[bytes]:
+    """Answer the file; 202 while the device has not sent it yet."""
+    row = await _command(request, context, uuid)
+    if row.waiting_for_file:
+        return Response(b"", status_code=202)
+    path = folder(context.settings.run.data) / row.uuid
+    try:
+        content = await asyncio.to_thread(path.read_bytes)
+    except FileNotFoundError:
+        raise ApiError(404) from None
+    name = f"{row.uuid}.{row.attach_type or 'bin'}"
+    return Response(
+        content,
+        media_type="application/octet-stream",
+        headers={
+            "Content-Disposition": f"attachment; filename={name}",
+            "Access-Control-Expose-Headers": "Content-Disposition",
+        },
+    )
+
+
+@delete("/file/{uuid:str}", **documented("Delete an uploaded file", tag=_TAG, query=FileQuery))
+async def remove(
+    request: AnyRequest, context: NamedDependency[Context], uuid: FromPath[str]
+) -> Answer:
+    """Forget the file; the command stays."""
+    row = await _command(request, context, uuid)
+    path = folder(context.settings.run.data) / row.uuid
+    try:
+        await asyncio.to_thread(path.unlink)
+    except FileNotFoundError:
+        raise ApiError(1006) from None
+    return empty()

@@ -1,0 +1,297 @@
+"""POST, PUT and DELETE of /user/{id} (security.md 3.2 to 3.4)."""
+
+from __future__ import annotations
+
+import re
+import time
+import uuid
+from typing import Any, Final
+
+import msgspec
+from litestar import delete, post, put
+from litestar.di import NamedDependency
+from litestar.params import FromPath
+
+from gw.api import body, query
+from gw.api.authentication import Caller, bearer
+from gw.api.context import Context
+from gw.api.documented import documented
+from gw.api.envelope import Answer, AnyRequest, document, empty
+from gw.api.owsec.accounts import Accounts
+from gw.api.owsec.history import old_passwords, with_present
+from gw.api.owsec.user_document import UserDocument, rest_of, user_document
+from gw.core.errors import ApiError
+from gw.security import roles
+from gw.security.passwords import Passwords
+from gw.security.roles import Role
+from gw.security.tokens import token_hash
+from gw.store.rows import UserRow
+
+_TAG = "Users"
+_EMAIL: Final = re.compile(r"[^@\s]{1,64}@[^@\s]{1,250}\Z")
+_NEW: Final = "0"
+_DETAILS: Final = "What the caller's role may not do with a user of that role is 403, `ErrorCode` 7."
+_NO_MAILER: Final = ApiError(1085, "this gateway sends no mail")
+
+
+class UserNote(msgspec.Struct):
+    """A remark; author and date are set by the gateway."""
+
+    note: str
+
+
+class MfaSetting(msgspec.Struct):
+    """Multi-factor sign-in."""
+
+    enabled: bool = False
+    method: str = ""
+
+
+class ProprietaryInfo(msgspec.Struct):
+    """What can be set of `userTypeProprietaryInfo`."""
+
+    mfa: MfaSetting = msgspec.field(default_factory=MfaSetting)
+
+
+class UserChange(msgspec.Struct, rename="camel", kw_only=True):
+    """What can be set of a user; absent members stay. Notes are appended."""
+
+    name: str | msgspec.UnsetType = msgspec.UNSET
+    description: str | msgspec.UnsetType = msgspec.UNSET
+    location: str | msgspec.UnsetType = msgspec.UNSET
+    locale: str | msgspec.UnsetType = msgspec.UNSET
+    owner: str | msgspec.UnsetType = msgspec.UNSET
+    change_password: bool | msgspec.UnsetType = msgspec.UNSET
+    """The next sign-in must bring a new password."""
+    suspended: bool | msgspec.UnsetType = msgspec.UNSET
+    black_listed: bool | msgspec.UnsetType = msgspec.UNSET
+    user_role: str | msgspec.UnsetType = msgspec.UNSET
+    current_password: str = ""
+    """A new password, in clear."""
+    notes: list[UserNote] = msgspec.field(default_factory=list)
+    user_type_proprietary_info: ProprietaryInfo | msgspec.UnsetType = msgspec.UNSET
+
+
+class NewUser(UserChange, kw_only=True):
+    """A user to be created."""
+
+    email: str = ""
+
+
+class CreateUserQuery(query.Query):
+    """Parameters of POST."""
+
+    email_verification: bool = msgspec.field(name="email_verification", default=False)
+    entity: str = ""
+    """Owner of the user; root only."""
+
+
+class ChangeUserQuery(query.Query):
+    """Parameters of PUT."""
+
+    email_verification: bool = msgspec.field(name="email_verification", default=False)
+    forgot_password: bool = False
+    reset_mfa: bool = msgspec.field(name="resetMFA", default=False)
+    """Turn multi-factor sign-in off; the body is not looked at."""
+
+
+@post(
+    "/user/{id:str}",
+    **documented(
+        "Create a user (id 0)",
+        tag=_TAG,
+        answer=UserDocument,
+        query=CreateUserQuery,
+        body=NewUser,
+        details=_DETAILS,
+    ),
+)
+async def create_user(
+    request: AnyRequest,
+    context: NamedDependency[Context],
+    caller: NamedDependency[Caller],
+    accounts: NamedDependency[Accounts],
+    passwords: NamedDependency[Passwords],
+    id: FromPath[str],
+) -> Answer:
+    """Create a user, who may sign in at once."""
+    if id != _NEW:
+        raise ApiError(1038)
+    asked = query.read(request.scope, CreateUserQuery)
+    new = await body.read(request, NewUser)
+    role = _role(new.user_role)
+    if not roles.may_make(caller.role, role):
+        raise ApiError(7)
+    email = new.email.strip().lower()
+    if not _EMAIL.match(email):
+        raise ApiError(1040)
+    if not passwords.is_acceptable(new.current_password):
+        raise ApiError(1047)
+    if asked.email_verification:
+        raise _NO_MAILER
+    now = int(time.time())
+    row = UserRow(id=str(uuid.uuid4()), email=email, name=email, role=role, created=now)
+    rest: dict[str, Any] = {"validated": True, "validationDate": now, "lastPasswordChange": now}
+    if asked.entity and caller.role == Role.ROOT:
+        rest["owner"] = asked.entity
+    _apply(row, rest, new, caller)
+    row.password = await passwords.hash(new.current_password)
+    row.modified = now
+    row.document = msgspec.json.encode(rest).decode()
+    # Of two at a time with one address, the second must find the first.
+    async with accounts.exclusive(email):
+        if await context.reader.user_by_email(email) is not None:
+            raise ApiError(1061)
+        await context.coordinator.request("user.put", {"row": msgspec.to_builtins(row)})
+    return document(user_document(row))
+
+
+@put(
+    "/user/{id:str}",
+    **documented(
+        "Change a user",
+        tag=_TAG,
+        answer=UserDocument,
+        query=ChangeUserQuery,
+        body=UserChange,
+        details=_DETAILS + " A new password, or `suspended`, ends the sessions of the user.",
+    ),
+)
+async def change_user(
+    request: AnyRequest,
+    context: NamedDependency[Context],
+    caller: NamedDependency[Caller],
+    accounts: NamedDependency[Accounts],
+    passwords: NamedDependency[Passwords],
+    id: FromPath[str],
+) -> Answer:
+    """Change the members that the body has, and answer the user as it is now."""
+    asked = query.read(request.scope, ChangeUserQuery)
+    oneself = id == caller.id
+    user = await context.reader.user(id)
+    if user is None:
+        raise ApiError(404)
+    if not roles.may_modify(caller.role, user.role, oneself=oneself):
+        raise ApiError(7)
+    if asked.forgot_password or asked.email_verification:
+        raise _NO_MAILER
+    if asked.reset_mfa:
+        return await _reset_mfa(caller, accounts, id, oneself=oneself)
+    change = await body.read(request, UserChange)
+    _check_role(caller, user, change.user_role, oneself=oneself)
+    new_hash = ""
+    if change.current_password:
+        new_hash = await _new_hash(passwords, user, change.current_password)
+    verified = user.password
+    async with accounts.change(id) as row:
+        if new_hash and row.password != verified:
+            raise ApiError(1012, "the user was changed by another request meanwhile")
+        rest = rest_of(row)
+        _apply(row, rest, change, caller)
+        if new_hash:
+            row.old_passwords = with_present(row, context.settings.security)
+            row.password = new_hash
+            rest["lastPasswordChange"] = int(time.time())
+        row.document = msgspec.json.encode(rest).decode()
+    if new_hash or row.suspended:
+        own = bearer(request) if oneself and not row.suspended else ""
+        await accounts.close_sessions(id, but=token_hash(own) if own else "")
+    return document(user_document(row))
+
+
+@delete("/user/{id:str}", **documented("Delete a user", tag=_TAG, details=_DETAILS))
+async def delete_user(
+    context: NamedDependency[Context],
+    caller: NamedDependency[Caller],
+    accounts: NamedDependency[Accounts],
+    id: FromPath[str],
+) -> Answer:
+    """Delete a user with the sessions of the user."""
+    async with accounts.exclusive(id):
+        user = await context.reader.user(id)
+        if user is None:
+            raise ApiError(404)
+        if not roles.may_delete(caller.role, user.role, oneself=id == caller.id):
+            raise ApiError(7)
+        await accounts.delete(id)
+    return empty()
+
+
+async def _reset_mfa(caller: Caller, accounts: Accounts, id: str, *, oneself: bool) -> Answer:
+    async with accounts.change(id) as row:
+        allowed = caller.role == Role.ROOT or (caller.role == Role.ADMIN and row.role != Role.ROOT)
+        if not (allowed or oneself):
+            raise ApiError(7)
+        row.document = msgspec.json.encode(_without_mfa(rest_of(row))).decode()
+    return document(user_document(row))
+
+
+def _role(given: str | msgspec.UnsetType) -> str:
+    """Return a role. Raises ApiError 1039 for what is none."""
+    try:
+        return Role("" if isinstance(given, msgspec.UnsetType) else given).value
+    except ValueError:
+        raise ApiError(1039) from None
+
+
+def _check_role(
+    caller: Caller, user: UserRow, given: str | msgspec.UnsetType, *, oneself: bool
+) -> None:
+    """Raise ApiError 7 for a change of role that is not the caller's to make."""
+    if isinstance(given, msgspec.UnsetType) or given == user.role:
+        return
+    if oneself or not roles.may_make(caller.role, _role(given)):
+        raise ApiError(7)
+
+
+async def _new_hash(passwords: Passwords, user: UserRow, new: str) -> str:
+    if not passwords.is_acceptable(new):
+        raise ApiError(1047)
+    if await passwords.was_used(new, old_passwords(user)) or await passwords.verify(
+        user.password, new
+    ):
+        raise ApiError(1041)
+    return await passwords.hash(new)
+
+
+def _apply(row: UserRow, rest: dict[str, Any], change: UserChange, caller: Caller) -> None:
+    """Put the members of a body into a row and its document."""
+    unset = msgspec.UnsetType
+    if not isinstance(change.name, unset) and change.name:
+        row.name = change.name
+    if not isinstance(change.change_password, unset):
+        row.change_password = change.change_password
+    if not isinstance(change.suspended, unset):
+        row.suspended = change.suspended
+    if not isinstance(change.user_role, unset):
+        row.role = change.user_role
+    if not isinstance(change.black_listed, unset):
+        rest["blackListed"] = change.black_listed
+    for name in ("description", "location", "locale"):
+        value = getattr(change, name)
+        if not isinstance(value, unset):
+            rest[name] = value
+    if not isinstance(change.owner, unset) and caller.role == Role.ROOT and not rest.get("owner"):
+        rest["owner"] = change.owner
+    if change.notes:
+        now = int(time.time())
+        notes = rest.get("notes")
+        rest["notes"] = (notes if isinstance(notes, list) else []) + [
+            {"created": now, "createdBy": caller.email, "note": one.note} for one in change.notes
+        ]
+    if not isinstance(change.user_type_proprietary_info, unset):
+        _set_mfa(rest, change.user_type_proprietary_info.mfa)
+
+
+def _set_mfa(rest: dict[str, Any], mfa: MfaSetting) -> None:
+    """Turn multi-factor sign-in off; it cannot be turned on in this version."""
+    if not mfa.enabled:
+        _without_mfa(rest)
+        return
+    number = {"sms": 1084, "email": 1085, "authenticator": 1055}.get(mfa.method, 1045)
+    raise ApiError(number)
+
+
+def _without_mfa(rest: dict[str, Any]) -> dict[str, Any]:
+    rest.pop("userTypeProprietaryInfo", None)  # its default is: off
+    return rest

@@ -1,0 +1,1 @@
+"""Files that devices upload: traces and the results of scripts."""
