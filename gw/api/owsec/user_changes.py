@@ -30,7 +30,9 @@ from gw.store.rows import UserRow
 _TAG = "Users"
 _EMAIL: Final = re.compile(r"[^@\s]{1,64}@[^@\s]{1,250}\Z")
 _NEW: Final = "0"
-_DETAILS: Final = "What the caller's role may not do with a user of that role is 403, `ErrorCode` 7."
+_DETAILS: Final = (
+    "What the caller's role may not do with a user of that role is 403, `ErrorCode` 7."
+)
 _NO_MAILER: Final = ApiError(1085, "this gateway sends no mail")
 
 
