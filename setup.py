@@ -9,7 +9,7 @@ from setuptools import Extension, setup
 
 Options.fail_fast = True
 
-# GW_NATIVE_SANITIZE=1 builds with AddressSanitizer and UBSan (make sanitize).
+# GW_NATIVE_SANITIZE=1 builds with AddressSanitizer and UBSan.
 sanitize = os.environ.get("GW_NATIVE_SANITIZE") == "1"
 flags = [
     "-O2",

@@ -176,6 +176,9 @@ async def open_link(
             auto_ping_reply_timeout=10,
             **options,
         )
+    if link.transport is None:
+        # picows returns also for a connection that ended together with its upgrade.
+        raise ConnectionResetError("the connection ended with the upgrade")
     return link
 
 
