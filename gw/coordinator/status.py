@@ -52,7 +52,7 @@ def _lenient(raw: msgspec.Raw, kind: type[Any], otherwise: Any) -> Any:
     """Decode a part of a state; a part of an unexpected shape counts as absent."""
     try:
         return msgspec.json.decode(raw, type=kind)
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, RecursionError):
         return otherwise
 
 
@@ -60,7 +60,7 @@ def summarize(state: str) -> dict[str, Any]:
     """Return what a `state` tells for the status: load, memory, temperature, associations."""
     try:
         parts = msgspec.json.decode(state, type=_State)
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, RecursionError):
         parts = _State()
     unit: _Unit = _lenient(parts.unit, _Unit, _Unit())
     total = unit.memory.total
