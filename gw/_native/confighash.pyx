@@ -1,5 +1,7 @@
 """Canonical content hash of a configuration: one pass over the bytes, no tree, no doubles.
 
+Long, because it is one parser, whose parts share their stacks.
+
 The parser writes each value's canonical text behind the last one in `out`. An object notes where
 its members begin and end; at its closing brace the notes are sorted by key, and the texts are
 copied into that order if they were in another one. An object's keys (escapes resolved) and notes

@@ -1,5 +1,7 @@
 """Shared-memory ring: one producer process, one consumer process.
 
+Long, because both ends and the layout they share are one proof and are read as one.
+
 Memory (a sealed memfd): a header page, then a data area of `capacity` bytes that every end maps
 twice in a row, so that a record never wraps. `head` and `tail` are byte offsets that only grow;
 `offset & (capacity - 1)` is the place in the data area.
