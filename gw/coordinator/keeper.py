@@ -57,6 +57,7 @@ _NO_REJECTION: Final = {
 _NO_PENDING: Final = {
     "pending_configuration": "", "pending_uuid": 0, "pending_hash": "", "pending_command": "",
 }  # fmt: skip
+_REPORTED: Final = "confirmed by the device's report"
 _PROBE_SECONDS: Final = 60
 _SETTLED: Final = {"sends": 0, "last_sent": 0, "hold": ""}
 
@@ -110,10 +111,15 @@ class Keeper:
             self._applied(shadow, report.uuid, report.hash)
         match action:
             case InStep():
-                if not shadow.in_flight:
+                flight = shadow.in_flight
+                if flight is not None and flight.system and flight.uuid == report.uuid:
+                    # It runs what it was sent; the answer may never come.
+                    self._landed(shadow)
+                    self._commands.finish(flight.command, states.COMPLETED, error_text=_REPORTED)
+                if shadow.in_flight is None:
                     self._in_step(shadow)
             case Adopt():
-                self._adopt(shadow, "confirmed by the device's report")
+                self._adopt(shadow, _REPORTED)
             case Send(uuid, cause):
                 self._send(shadow, session, uuid, cause)
             case Hold(reason):
@@ -240,7 +246,8 @@ class Keeper:
             return
         if not system and answer.command != row.pending_command:
             # A newer change has ended the command; what the device did counts nevertheless.
-            answer = msgspec.structs.replace(answer, command="")
+            ended, answer = answer.command, msgspec.structs.replace(answer, command="")
+            self._commands.note(ended, results=jsonrpc.read_answer(message).text)
         result = rules.read_result(message)
         results = jsonrpc.read_answer(message).text
         if result is None:

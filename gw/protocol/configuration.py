@@ -170,11 +170,11 @@ def decide(report: Report, facts: Facts, policy: ResendPolicy, now: float) -> Ac
         known = facts.applied_hash in ("", content)
         if uuid == facts.config_uuid == facts.rejected_uuid and facts.substituted and known:
             return InStep()
-    if facts.in_flight:
-        # The answer is to come, and says more than a report.
-        return Wait()
     if matches and not vague:
+        # Also while an answer is due: it may never come, and if it does it can still be told.
         return Adopt()
+    if facts.in_flight:
+        return Wait()
     if refused:
         return Hold(HOLD_REJECTED)
     if matches:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 
+import orjson
 import pytest
 from gateway import Gateway
 
@@ -323,3 +324,33 @@ async def test_number_spelling_survives_to_the_device_and_back(gateway, devices)
     for spelling in ("12345678901234567890123", "1.10", "1e2"):
         assert spelling in shown.text
         assert spelling.encode() in bytes(device.memory.config)
+
+
+async def test_report_settles_what_was_never_answered(gateway, devices):
+    """The device applied it and its answer was lost: the next state is enough."""
+    device = await devices.join("02a0c9000020", report_hash=False)
+    device.faults.silent = frozenset({"configure"})
+    asking = asyncio.create_task(gateway.configure(device.serial, {"unit": {"name": "silent"}}))
+    message = await device.wait_for_configure(WAIT)
+    device.send_state()
+    command = (await asking).json()
+    assert (command["status"], command["errorCode"]) == ("completed", 0)
+    shown = await gateway.device(device.serial)
+    assert (shown["configurationState"], shown["pendingUUID"]) == ("in_step", 0)
+    assert shown["appliedUUID"] == device.uuid
+    # The answer that comes after all changes nothing, and is kept.
+    device.send_text(orjson.dumps(message.outcome.answer))
+    await settle(device)
+    async with asyncio.timeout(WAIT):
+        while not (await gateway.get(f"command/{command['UUID']}"))["results"]:
+            await asyncio.sleep(0.05)
+    assert (await gateway.device(device.serial))["configurationState"] == "in_step"
+    # The same for what the gateway sent by itself.
+    device.drift("older")
+    device.send_state()
+    await device.wait_for_configure(WAIT)
+    device.send_state()
+    await gateway.wait_device(device.serial, configurationState="in_step", appliedUUID=device.uuid)
+    device.faults.silent = frozenset()
+    answer = await gateway.configure(device.serial, {"unit": {"name": "not busy"}})
+    assert answer.json()["status"] == "completed"

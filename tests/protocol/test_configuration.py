@@ -64,7 +64,7 @@ DECISIONS = [
     ("pending uuid, other hash", PENDING, (200, A, CONNECT), Send(1000, "hash")),
     ("pending not sent yet", PENDING, (100, "", CONNECT), Send(200, "connect")),
     ("pending not sent yet, drift", PENDING, (50, "", STATE), Send(200, "drift")),
-    ("the answer is to come", PENDING | FLYING, (200, "", STATE), Wait()),
+    ("the answer is late, the report is here", PENDING | FLYING, (200, "", STATE), Adopt()),
     ("the answer is to come, old uuid", PENDING | FLYING, (100, "", STATE), Wait()),
     ("drift while an answer is due", STORED | FLYING, (50, "", STATE), Wait()),
     # A switch names the id last asked for in its state, also if it refused it
