@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 import sys
 from pathlib import Path
@@ -124,7 +125,7 @@ def simulate(**options: Any) -> None:
         )
 
     _allow_descriptors(len(serials))
-    report = _run(build, options["duration"], quiet=options["quiet"])
+    report = _run(build, options["duration"], options["report_file"], quiet=options["quiet"])
     _write(report, options["report_file"])
     done = options["states"] and all(
         sent >= options["states"] for sent in report.states_sent.values()
@@ -147,7 +148,7 @@ def _allow_descriptors(devices: int) -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
-def _run(build: Any, duration: float, *, quiet: bool) -> Report:
+def _run(build: Any, duration: float, report_file: Path | None, *, quiet: bool) -> Report:
     import uvloop
 
     async def main() -> Report:
@@ -157,7 +158,12 @@ def _run(build: Any, duration: float, *, quiet: bool) -> Report:
             loop.add_signal_handler(number, fleet.stop)
         watching = asyncio.create_task(_watch(fleet, quiet=quiet))
         try:
-            return await fleet.run(duration)
+            report = await fleet.run(duration)
+            if fleet.stuck:
+                _write(report, report_file)
+                click.echo(f"{fleet.stuck} devices did not end; giving them up.", err=True)
+                os._exit(1)
+            return report
         finally:
             watching.cancel()
             await asyncio.gather(watching, return_exceptions=True)

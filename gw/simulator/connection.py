@@ -12,6 +12,7 @@ import msgspec
 from picows import WSCloseCode, WSFrame, WSListener, WSMsgType, WSTransport, ws_connect
 
 SUBPROTOCOL: Final = "ucentral-broker"
+_END_SECONDS: Final = 5.0
 MAX_FRAME: Final = 32 * 1024 * 1024
 """Far above what an agent can take, so that the device can tell what was too much."""
 
@@ -132,6 +133,19 @@ class Link(WSListener):
         if self.transport is not None and not self.closed.done():
             self._closing = True
             self.transport.disconnect(graceful=False)
+
+    async def end(self) -> Closed:
+        """Drop the connection, and count it as lost if its end is not told in time."""
+        self.cut()
+        try:
+            async with asyncio.timeout(_END_SECONDS):
+                return await asyncio.shield(self.closed)
+        except TimeoutError:
+            closed = Closed(None, "", "device")
+            if not self.closed.done():
+                self.closed.set_result(closed)
+            self._owner.connection_closed(self, closed)
+            return closed
 
 
 async def open_link(

@@ -284,14 +284,12 @@ class SimulatedDevice:
             async with asyncio.timeout(_CLOSE_WAIT):
                 return await asyncio.shield(link.closed)
         except TimeoutError:
-            link.cut()
-            return await asyncio.shield(link.closed)
+            return await link.end()
 
     async def drop(self) -> None:
         """Cut the connection without a close frame."""
         if self._link is not None:
-            self._link.cut()
-            await asyncio.shield(self._link.closed)
+            await self._link.end()
 
     async def wait_connected(self, deadline: float = 10.0) -> None:
         """Wait until there is a connection."""

@@ -18,6 +18,7 @@ from gw.simulator.faults import Faults
 
 _HANDSHAKES: Final = 64
 """Handshakes under way at a time: more only make each of them wait longer."""
+_CANCELS: Final = 10
 _CONFIRM_WAIT: Final = 60.0
 _MAX_SAMPLES: Final = 100_000
 _MAX_SESSIONS: Final = 10_000
@@ -107,6 +108,8 @@ class Fleet(Observer):
         self.errors: Counter[str] = Counter()
         self.reconnects = 0
         self.states_confirmed = 0
+        self.stuck = 0
+        """Devices that did not end when told to: the process cannot end by itself."""
         self._sessions: dict[str, list[int]] = {device.serial: [] for device in devices}
         self._off_since: dict[str, float] = {}
         self._unreported: set[str] = set()
@@ -153,11 +156,21 @@ class Fleet(Observer):
             report = self.report()
         finally:
             self._stopping.set()
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+            left = set(tasks)
+            for _ in range(_CANCELS):
+                # A task may be just turning an end of its connection into another exception,
+                # and a cancellation with it: it is asked again.
+                for task in left:
+                    task.cancel()
+                _, left = await asyncio.wait(left, timeout=1.0)
+                if not left:
+                    break
+            self.stuck = len(left)
+            everybody.cancel()
             await asyncio.gather(everybody, return_exceptions=True)
-            await asyncio.gather(*(device.disconnect() for device in self.devices))
+            await asyncio.gather(
+                *(device.disconnect() for device in self.devices), return_exceptions=True
+            )
             for device in self.devices:
                 device.stop()
             stopping.cancel()
