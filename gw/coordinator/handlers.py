@@ -54,7 +54,6 @@ class Handlers:
         self._links = links
         self._presence = presence
         self.shadows = shadows
-        self._commands = commands
         self._keeper = keeper
         self._executor = executor
         self._counters = counters

@@ -34,7 +34,6 @@ class Kind(IntEnum):
     REQUEST = 64
     # coordinator -> api
     RESPONSE = 65
-    NOTIFICATION = 66
 
 
 class Head(msgspec.Struct, array_like=True, gc=False):
