@@ -21,6 +21,7 @@ from gw.coordinator.links import Links
 from gw.coordinator.presence import Presence
 from gw.coordinator.requests import Requests
 from gw.coordinator.shadow import Shadows
+from gw.coordinator.tables import Tables
 from gw.coordinator.work import Committer
 from gw.core.bootstrap import Bootstrap, announce_ready, load
 from gw.core.settings import Settings
@@ -165,6 +166,7 @@ async def serve(bootstrap: Bootstrap) -> None:
                 executor,
                 handlers,
                 settings.configuration.answer_seconds,
+                areas=[Tables(work, links, presence, handlers)],
             )
             tasks.append(asyncio.create_task(requests.run()))
     links.hello(bootstrap.generation)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Iterable
 from typing import Any, Final
 
 import msgspec
@@ -18,6 +18,7 @@ from gw.coordinator.executor import Executor
 from gw.coordinator.handlers import Handlers
 from gw.coordinator.keeper import Keeper
 from gw.coordinator.links import Links
+from gw.coordinator.operations import Area, Arguments, Operation
 from gw.coordinator.presence import Presence
 from gw.coordinator.shadow import Shadow, from_device
 from gw.coordinator.work import Committer
@@ -35,9 +36,6 @@ log = logs.get("requests")
 
 _LOOK_SECONDS: Final = 0.1
 _POLICY_VIOLATION: Final = 1008
-
-Arguments = dict[str, Any]
-Operation = Callable[[Arguments, bytes], Awaitable[dict[str, Any]]]
 
 
 class Requests:
@@ -59,7 +57,9 @@ class Requests:
         executor: Executor,
         handlers: Handlers,
         answer_seconds: float,
+        areas: Iterable[Area] = (),
     ) -> None:
+        """`areas` bring operations of their own: see gw.coordinator.operations."""
         self._ring = Consumer(ends.up_memfd, ends.up_wake)
         self._wake_fd = ends.up_wake
         self._store = store
@@ -91,15 +91,9 @@ class Requests:
             "file.rejected": self._file_rejected,
             "records.delete": self._records_delete,
             "capabilities.delete": self._capabilities_delete,
-            "default_configuration.put": self._default_put,
-            "default_configuration.delete": self._default_delete,
-            "blacklist.put": self._blacklist_put,
-            "blacklist.delete": self._blacklist_delete,
-            "user.put": self._user_put,
-            "user.delete": self._user_delete,
-            "token.put": self._token_put,
-            "token.delete": self._token_delete,
         }
+        for area in areas:
+            self._operations.update(area.operations())
 
     async def run(self) -> None:
         """Take requests until cancelled."""
@@ -323,51 +317,6 @@ class Requests:
     async def _file_rejected(self, arguments: Arguments, body: bytes) -> dict[str, Any]:
         values = {"waiting_for_file": 0, "error_text": f"File rejected: {arguments['text']}"}
         return await self._put(interface.PatchCommand(arguments["uuid"], values))
-
-    # -- small tables
-
-    async def _default_put(self, arguments: Arguments, body: bytes) -> dict[str, Any]:
-        row = msgspec.convert(arguments["row"], rows.DefaultConfigurationRow)
-        if body:
-            row.configuration = body.decode()
-        config_hash(row.configuration.encode())
-        self._handlers.defaults[row.name] = row
-        return await self._put(interface.PutDefaultConfiguration(row))
-
-    async def _default_delete(self, arguments: Arguments, body: bytes) -> dict[str, Any]:
-        self._handlers.defaults.pop(arguments["name"], None)
-        return await self._put(interface.DeleteDefaultConfiguration(arguments["name"]))
-
-    async def _blacklist_put(self, arguments: Arguments, body: bytes) -> dict[str, Any]:
-        row = msgspec.convert(arguments["row"], rows.BlacklistRow)
-        serial = row.serial_number
-        self._handlers.blacklist[serial] = row
-        session = self._presence.of(serial)
-        if session is not None:
-            self._work.then(
-                lambda: self._links.close(session.id, serial, _POLICY_VIOLATION, "blacklisted")
-            )
-        return await self._put(interface.PutBlacklist(row))
-
-    async def _blacklist_delete(self, arguments: Arguments, body: bytes) -> dict[str, Any]:
-        self._handlers.blacklist.pop(arguments["serial"], None)
-        return await self._put(interface.DeleteBlacklist(arguments["serial"]))
-
-    async def _user_put(self, arguments: Arguments, body: bytes) -> dict[str, Any]:
-        row = msgspec.convert(arguments["row"], rows.UserRow)
-        return await self._put(interface.PutUser(row))
-
-    async def _user_delete(self, arguments: Arguments, body: bytes) -> dict[str, Any]:
-        return await self._put(interface.DeleteUser(arguments["id"]))
-
-    async def _token_put(self, arguments: Arguments, body: bytes) -> dict[str, Any]:
-        row = msgspec.convert(arguments["row"], rows.TokenRow)
-        return await self._put(interface.PutToken(row))
-
-    async def _token_delete(self, arguments: Arguments, body: bytes) -> dict[str, Any]:
-        return await self._put(
-            interface.DeleteTokens(arguments.get("access_hash", ""), arguments.get("user_id", ""))
-        )
 
 
 def _notes(stored: str, arguments: Arguments, now: int) -> str:

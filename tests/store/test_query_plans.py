@@ -7,7 +7,7 @@ import pytest
 from gw.store import interface as ops
 from gw.store import rows, sqlite, sqlite_reader
 from gw.store.interface import Batch, RingPosition
-from gw.store.migrations import migrate_sqlite
+from gw.store.migrations import load, migrate_sqlite
 from gw.store.sqlite import SqliteReader, SqliteStore
 from gw.store.sqlite_connection import open_for_reading, open_for_writing
 
@@ -183,5 +183,5 @@ def test_the_check_itself_finds_a_scan(path):
 
 def test_memory_database_needs_no_path():
     connection = sqlite3.connect(":memory:", isolation_level=None)
-    assert migrate_sqlite(connection, ":memory:") == [1]
+    assert migrate_sqlite(connection, ":memory:") == [m.number for m in load("sqlite")]
     connection.close()
