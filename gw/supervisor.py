@@ -1,9 +1,10 @@
 """The process tree of one node: makes what the roles share, starts, watches and stops them.
 
 What is shared (queues, counters, listening sockets) is made here and inherited by exec, so it
-outlives each role. Starting: coordinator, workers, and the API once the coordinator is ready
-(its schema is in place). Stopping is the other way round, in three stages: workers close their
-sessions and flush, the API ends, the coordinator empties the queues and commits.
+outlives each role. Starting: coordinator, workers, and the API and the sidecars once the
+coordinator is ready (its schema is in place). Stopping is the other way round, in three stages:
+workers close their sessions and flush, the API and the sidecars end, the coordinator empties the
+queues and commits.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from gw.ops.metrics_exporter import CounterCollector, MetricsEndpoint
 from gw.ops.metrics_queues import QueueProbe, QueueState
 from gw.supervisor_files import Pids, Ready, ReadyFile, lock_data_directory
 from gw.supervisor_processes import Child, StartError, role_command, role_environment
+from gw.supervisor_sidecars import enabled_sidecars, with_ports
 from gw.supervisor_sockets import (
     ListenError,
     explain,
@@ -85,7 +87,9 @@ class Supervisor:
         self._commands = commands
         self._children: dict[str, Child] = {}
         self._slots: list[socket.socket | None] = []
-        self._http: dict[str, socket.socket] = {}
+        self._sidecars = enabled_sidecars(settings)
+        self._single: dict[str, socket.socket] = {}
+        """Listening sockets of which there is one each, by name."""
         self._probes: list[QueueProbe] = []
         self._resources = contextlib.ExitStack()
         self._told_at: float | None = None
@@ -126,7 +130,13 @@ class Supervisor:
             )
             for name in _HTTP:
                 section = getattr(settings, name)
-                self._http[name] = open_http(name, section.host, section.port)
+                self._single[name] = open_http(name, section.host, section.port)
+            for sidecar in self._sidecars:
+                section = getattr(settings, sidecar.role)
+                for name, key, _ in sidecar.ports:
+                    self._single[name] = open_http(
+                        sidecar.role, section.host, getattr(section, key), setting=key
+                    )
         except ListenError as exc:
             raise StartError(str(exc)) from None
         first = self._slots[0]
@@ -134,15 +144,24 @@ class Supervisor:
         self._devices_port = port_of(first)
 
     def _close_sockets(self) -> None:
-        for opened in (*self._slots, *self._http.values()):
+        for opened in (*self._slots, *self._single.values()):
             if opened is not None:
                 opened.close()
 
     def _make_children(self, lock: int) -> None:
         workers = worker_count(self._settings)
         rings = [self._make_rings(f"worker-{slot}") for slot in range(workers)]
-        rings.append(self._make_rings("api"))
-        names = ["supervisor", "coordinator", "api", *(f"worker-{n}" for n in range(workers))]
+        own_rings = {
+            name: self._make_rings(name)
+            for name in ("api", *(one.role for one in self._sidecars if one.rings))
+        }
+        names = ["supervisor", "coordinator", "api", *(f"worker-{n}" for n in range(workers)),
+                 *(one.role for one in self._sidecars)]  # fmt: skip
+        settings = with_ports(
+            self._settings,
+            self._sidecars,
+            {name: port_of(opened) for name, opened in self._single.items()},
+        )
         counters = metrics.create(len(names))
         self._resources.callback(os.close, counters)
         own = metrics.CounterPage(counters, names.index("supervisor"))
@@ -159,7 +178,7 @@ class Supervisor:
                 role,
                 slot,
                 command=self._commands.get(role) or role_command(role),
-                settings=self._settings,
+                settings=settings,
                 environment=role_environment(os.environ, with_password=role == "coordinator"),
                 rings=ends,
                 counters_memfd=counters,
@@ -172,10 +191,13 @@ class Supervisor:
             self._children[made.name] = made
             self._resources.callback(made.close)
 
-        child("coordinator", 0, rings, [])
+        child("coordinator", 0, [*rings, *own_rings.values()], [])
         for slot in range(workers):
             child("worker", slot, [rings[slot]], ["devices"])
-        child("api", 0, [rings[-1]], list(_HTTP))
+        child("api", 0, [own_rings["api"]], list(_HTTP))
+        for one in self._sidecars:
+            ends = [own_rings[one.role]] if one.rings else []
+            child(one.role, 0, ends, [port.name for port in one.ports])
 
     def _make_rings(self, name: str) -> RingEnds:
         try:
@@ -197,7 +219,7 @@ class Supervisor:
     def _sockets_of(self, slot: int, names: Sequence[str]) -> dict[str, int]:
         """Descriptors for a process that is about to start."""
         if "devices" not in names:
-            return {name: self._http[name].fileno() for name in names}
+            return {name: self._single[name].fileno() for name in names}
         opened = self._slots[slot]
         if opened is None:
             devices = self._settings.devices
@@ -228,9 +250,9 @@ class Supervisor:
         keepers = {
             name: asyncio.create_task(child.keep(), name=name)
             for name, child in self._children.items()
-            if name != "api"
+            if child.role in ("coordinator", "worker")
         }
-        starting = asyncio.create_task(self._start_api(keepers))
+        starting = asyncio.create_task(self._start_readers(keepers))
         stopping = asyncio.create_task(_happened(self._stop))
         try:
             await self._until_told_or_failed(starting, stopping, keepers)
@@ -245,9 +267,11 @@ class Supervisor:
             raise self._fault
         return 0 if clean else 1
 
-    async def _start_api(self, keepers: dict[str, asyncio.Task[None]]) -> None:
+    async def _start_readers(self, keepers: dict[str, asyncio.Task[None]]) -> None:
+        """Start what reads the store, once the coordinator has brought its schema up to date."""
         await self._children["coordinator"].ready.wait()
-        keepers["api"] = asyncio.create_task(self._children["api"].keep(), name="api")
+        for name in ("api", *(one.role for one in self._sidecars)):
+            keepers[name] = asyncio.create_task(self._children[name].keep(), name=name)
 
     async def _until_told_or_failed(
         self,
@@ -257,7 +281,7 @@ class Supervisor:
     ) -> None:
         """Return when it is time to stop. Keepers end by themselves only with a fault."""
         while not stopping.done():
-            # `starting` adds the API's keeper, which then must be waited for too.
+            # `starting` adds keepers, which then must be waited for too.
             awaited: set[asyncio.Task[None]] = {stopping, *keepers.values()}
             if not starting.done():
                 awaited.add(starting)
@@ -301,9 +325,14 @@ class Supervisor:
     def _describe(self) -> Ready:
         settings = self._settings
         urls = {
-            name: f"https://{public_host(getattr(settings, name).host)}:{port_of(opened)}"
-            for name, opened in self._http.items()
+            name: f"https://{public_host(getattr(settings, name).host)}"
+            f":{port_of(self._single[name])}"
+            for name in _HTTP
         }
+        for one in self._sidecars:
+            host = public_host(getattr(settings, one.role).host) if one.ports else ""
+            for name, _, scheme in one.ports:
+                urls[name] = f"{scheme}{host}:{port_of(self._single[name])}"
         pids = {name: child.pid or 0 for name, child in self._children.items()}
         return Ready(
             devices=f"{public_host(settings.devices.host)}:{self._devices_port}",
@@ -313,6 +342,7 @@ class Supervisor:
                 coordinator=pids["coordinator"],
                 api=pids["api"],
                 workers=[pids[f"worker-{slot}"] for slot in range(len(self._slots))],
+                **{one.role: pids[one.role] for one in self._sidecars},
             ),
             **urls,
         )
@@ -332,15 +362,16 @@ class Supervisor:
     def _on_reload_signal(self) -> None:
         for child in self._children.values():
             # Before it is ready it may not handle the signal yet, and reads new files anyway.
-            if child.role in ("worker", "api") and child.ready.is_set():
+            if child.role != "coordinator" and child.ready.is_set():
                 child.send(signal.SIGHUP)
 
     async def _drain(self, keepers: dict[str, asyncio.Task[None]]) -> bool:
         """Stop stage by stage; True if all roles ended well, by themselves and in time."""
         # A connection must not wait in the backlog of a gateway that goes away.
         self._close_sockets()
-        for role in ("worker", "api", "coordinator"):
-            children = [c for c in self._children.values() if c.role == role]
+        sidecars = [one.role for one in self._sidecars]
+        for stage in (["worker"], ["api", *sidecars], ["coordinator"]):
+            children = [c for c in self._children.values() if c.role in stage]
             tasks = [keepers[c.name] for c in children if c.name in keepers]
             for child in children:
                 child.stop()

@@ -30,6 +30,9 @@ class Pids(msgspec.Struct):
     coordinator: int
     api: int
     workers: list[int]
+    radius: int | msgspec.UnsetType = msgspec.UNSET
+    """Sidecars are named only if they run."""
+    rtty: int | msgspec.UnsetType = msgspec.UNSET
 
 
 class Ready(msgspec.Struct):
@@ -41,6 +44,10 @@ class Ready(msgspec.Struct):
     files: str
     metrics: str
     pids: Pids
+    rtty: str | msgspec.UnsetType = msgspec.UNSET
+    """Where devices reach the remote terminal; only if it runs."""
+    rtty_viewer: str | msgspec.UnsetType = msgspec.UNSET
+    """Where browsers do."""
 
 
 class ReadyFile:

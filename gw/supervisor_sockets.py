@@ -48,9 +48,9 @@ def open_slot(section: str, host: str, port: int, backlog: int) -> socket.socket
     return opened
 
 
-def open_http(section: str, host: str, port: int) -> socket.socket:
-    """Open the socket of one HTTP listener."""
-    opened = _listen(section, host, port, _HTTP_BACKLOG, reuse_port=False)
+def open_http(section: str, host: str, port: int, *, setting: str = "port") -> socket.socket:
+    """Open the socket of one listener of which there is one; `setting` is the key of its port."""
+    opened = _listen(section, host, port, _HTTP_BACKLOG, reuse_port=False, setting=setting)
     opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return opened
 
@@ -68,7 +68,9 @@ def public_host(host: str) -> str:
     return f"[{host}]" if ":" in host else host
 
 
-def _listen(section: str, host: str, port: int, backlog: int, *, reuse_port: bool) -> socket.socket:
+def _listen(
+    section: str, host: str, port: int, backlog: int, *, reuse_port: bool, setting: str = "port"
+) -> socket.socket:
     host = "" if host == "*" else host
     try:
         found = socket.getaddrinfo(
@@ -90,20 +92,22 @@ def _listen(section: str, host: str, port: int, backlog: int, *, reuse_port: boo
         opened.setblocking(False)
     except OSError as exc:
         opened.close()
-        raise ListenError(explain(section, host, port, exc)) from None
+        raise ListenError(explain(section, host, port, exc, setting)) from None
     return opened
 
 
-def explain(section: str, host: str, port: int, error: OSError) -> str:
+def explain(section: str, host: str, port: int, error: OSError, setting: str = "port") -> str:
     """Say why an address cannot be listened on, and what to do."""
     where = f"{section}: cannot listen on {host or '*'} port {port}"
     if error.errno == errno.EADDRINUSE:
         return (
             f"{where}: it is in use. See who has it with `ss -ltnp 'sport = :{port}'`; stop that, "
-            f"or choose another with --set {section}.port=N (0: any free one)"
+            f"or choose another with --set {section}.{setting}=N (0: any free one)"
         )
     if error.errno == errno.EACCES:
-        return f"{where}: ports below 1024 need a privilege; choose --set {section}.port=N above"
+        return (
+            f"{where}: ports below 1024 need a privilege; choose --set {section}.{setting}=N above"
+        )
     if error.errno == errno.EADDRNOTAVAIL:
         return f"{where}: this machine does not have that address; see --set {section}.host"
     return f"{where}: {os.strerror(error.errno or 0)}"

@@ -80,7 +80,7 @@ class Links:
             role, _, slot = ends.name.rpartition("-")
             if role == "worker":
                 self._workers[int(slot)] = _Link(ends)
-            else:
+            elif ends.name == "api":
                 self._api = _Link(ends)
 
     def hello(self, generation: int) -> None:

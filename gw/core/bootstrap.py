@@ -23,7 +23,7 @@ class RingEnds(msgspec.Struct):
     """The two rings between the coordinator and one other process."""
 
     name: str
-    """`worker-0`, `worker-1`, ..., `api`."""
+    """`worker-0`, `worker-1`, ..., `api`, and `radius` if it is enabled."""
     up_memfd: int
     """Ring towards the coordinator."""
     up_wake: int
@@ -37,7 +37,7 @@ class Bootstrap(msgspec.Struct):
     """Everything that a role process starts from."""
 
     role: str
-    """`worker`, `coordinator` or `api`."""
+    """`worker`, `coordinator`, `api`, or a sidecar: `radius`, `rtty`."""
     slot: int
     """Slot of a worker; 0 for the other roles."""
     generation: int
@@ -46,13 +46,13 @@ class Bootstrap(msgspec.Struct):
     """Pid of the supervisor."""
     settings: Settings
     rings: list[RingEnds]
-    """All of the node's for the coordinator; its own one for the others."""
+    """All of the node's for the coordinator; its own one for the others; none for `rtty`."""
     counters_memfd: int
     counters_slot: int
     ready_fd: int
     """Pipe: a line `ready` is written once the process serves."""
     sockets: dict[str, int]
-    """Listening sockets by name: `devices`, `api`, `security`, `files`."""
+    """Listening sockets by name: `devices`, `api`, `security`, `files`, `rtty`, `rtty_viewer`."""
 
 
 def load() -> Bootstrap:

@@ -145,6 +145,42 @@ class Files(Section):
     """Largest upload. No effect yet: nothing is accepted."""
 
 
+class Radius(Section):
+    """The RADIUS proxy: an optional process of its own."""
+
+    enabled: bool = False
+    """Run it. Off: what devices send to a RADIUS server is dropped."""
+
+
+class Rtty(Section):
+    """The remote terminal: an optional process of its own that joins devices and browsers."""
+
+    enabled: bool = False
+    """Run it. Off: a terminal that is asked for is answered 503."""
+    host: str = "0.0.0.0"  # noqa: S104 - TLS, and an id and a token that the gateway gave
+    """Address to listen on, for devices and browsers."""
+    port: Port = 5912
+    """Port for devices; 0 takes a free one."""
+    viewer_port: Port = 5913
+    """Port for browsers (HTTPS and WebSocket); 0 takes a free one."""
+    public_host: str = ""
+    """Host name under which devices and browsers reach both; empty: that of `api.public_url`."""
+    require_certificate: bool = False
+    """Demand a certificate of every device; off: only of those that declare `secure-rtty`."""
+    timeout_seconds: Count = 60
+    """Told to the device: how long its end waits for the gateway."""
+    complete_seconds: Seconds = 120.0
+    """How long a session may wait for its device or its browser."""
+    idle_seconds: Seconds = 600.0
+    """Time without a key pressed after which a session ends."""
+    handshake_seconds: Seconds = 30.0
+    """Limit for TLS and the registration of a device."""
+    max_sessions: Count = 100
+    """Sessions at the same time, those that wait included; more are answered 1144."""
+    buffer_bytes: Size = 262_144
+    """Unsent bytes of a session and direction at which reading from the other end pauses."""
+
+
 class Metrics(Section):
     """The Prometheus endpoint: plain HTTP, loopback unless told otherwise."""
 
@@ -223,6 +259,8 @@ class Settings(Section):
     api: Api = msgspec.field(default_factory=Api)
     security: Security = msgspec.field(default_factory=Security)
     files: Files = msgspec.field(default_factory=Files)
+    radius: Radius = msgspec.field(default_factory=Radius)
+    rtty: Rtty = msgspec.field(default_factory=Rtty)
     metrics: Metrics = msgspec.field(default_factory=Metrics)
     store: Store = msgspec.field(default_factory=Store)
     configuration: Configuration = msgspec.field(default_factory=Configuration)

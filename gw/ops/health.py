@@ -13,7 +13,7 @@ import stat
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Final, Literal
+from typing import Final
 
 import msgspec
 
@@ -23,6 +23,7 @@ from gw.core.settings_loader import is_postgres_url, not_in_this_version, unset_
 from gw.ops.health_certificates import certificate_findings
 from gw.ops.health_finding import Finding, fault, good, warning
 from gw.supervisor_files import running_pid
+from gw.supervisor_sidecars import enabled_sidecars
 from gw.supervisor_sockets import ListenError, explain, open_http
 
 _MIB: Final = 1024 * 1024
@@ -31,9 +32,7 @@ _NO_SPACE: Final = 100 * _MIB
 _FEW_DESCRIPTORS: Final = 4096
 _QUICKLY_CHECKED: Final = 64 * _MIB
 """Size up to which the whole database is looked through: less than a second."""
-_LISTENERS: Final[tuple[Literal["devices", "api", "security", "files", "metrics"], ...]] = (
-    "devices", "api", "security", "files", "metrics",
-)  # fmt: skip
+_LISTENERS: Final = ("devices", "api", "security", "files", "metrics")
 
 
 def examine(settings: Settings) -> Iterator[Finding]:
@@ -154,22 +153,26 @@ def _store(settings: Settings) -> Iterator[Finding]:
 
 def _ports(settings: Settings) -> Iterator[Finding]:
     pid = running_pid(Path(settings.run.data)) if settings.run.data else None
-    for section in _LISTENERS:
-        listener = getattr(settings, section)
-        where = f"{section}: {listener.host} port {listener.port}"
-        if listener.port == 0:
-            yield good("ports", f"{section}: any free port")
+    wanted = [(section, "port") for section in _LISTENERS]
+    for sidecar in enabled_sidecars(settings):
+        wanted += [(sidecar.role, port.setting) for port in sidecar.ports]
+    for section, key in wanted:
+        host, port = getattr(settings, section).host, getattr(getattr(settings, section), key)
+        name = section if key == "port" else f"{section}.{key}"
+        where = f"{name}: {host} port {port}"
+        if port == 0:
+            yield good("ports", f"{name}: any free port")
             continue
         try:
-            open_http(section, listener.host, listener.port).close()
+            open_http(section, host, port, setting=key).close()
         except ListenError as exc:
             if pid is not None and "in use" in str(exc):
                 yield good("ports", f"{where}, used by the gw that runs (pid {pid})")
                 continue
             what, _, remedy = str(exc).partition(". ")
-            yield fault("ports", what, remedy or f"see --set {section}.host and {section}.port")
+            yield fault("ports", what, remedy or f"see --set {section}.host and {section}.{key}")
         except OSError as exc:
-            yield fault("ports", explain(section, listener.host, listener.port, exc), "see above")
+            yield fault("ports", explain(section, host, port, exc, key), "see above")
         else:
             yield good("ports", f"{where} is free")
 
@@ -196,7 +199,8 @@ def _memory(settings: Settings) -> Iterator[Finding]:
     from gw.supervisor import worker_count
 
     workers = worker_count(settings)
-    wanted = 2 * (workers + 1) * settings.workers.ring_bytes
+    pairs = workers + 1 + sum(one.rings for one in enabled_sidecars(settings))
+    wanted = 2 * pairs * settings.workers.ring_bytes
     available = _available_memory()
     text = f"queues of {workers} workers take up to {wanted // _MIB} MiB"
     if available is not None and wanted > available // 2:

@@ -22,7 +22,7 @@ def main() -> int:
         return supervisor.run(
             settings,
             Path(told["ready_file"]),
-            commands={"coordinator": command, "worker": command, "api": command},
+            commands=dict.fromkeys(("coordinator", "worker", "api", "radius", "rtty"), command),
         )
     except supervisor.StartError as exc:
         print(f"StartError: {exc}", file=sys.stderr)

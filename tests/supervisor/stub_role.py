@@ -37,6 +37,7 @@ def main() -> None:
         password="GW_ADMIN_PASSWORD" in os.environ,
         settings=[key for key in os.environ if key.startswith("GW_") and "__" in key],
         store=bootstrap.settings.store.url,
+        rtty_ports=[bootstrap.settings.rtty.port, bootstrap.settings.rtty.viewer_port],
     )
     if behaviour == "configuration_error":
         sys.exit(78)
