@@ -14,7 +14,8 @@ from gw.coordinator.work import Committer
 from gw.core.ids import MAX_CONFIG_UUID, mac_address
 from gw.ops import logs
 from gw.protocol import configuration as rules
-from gw.protocol.messages import Capabilities, ConnectParams, capabilities, is_object
+from gw.protocol import restrictions
+from gw.protocol.messages import Capabilities, ConnectParams, capabilities
 from gw.store.interface import PutCapabilities, PutDevice
 from gw.store.rows import DefaultConfigurationRow, DeviceRow
 
@@ -121,11 +122,10 @@ def update(shadow: Shadow, params: ConnectParams, session: DeviceSession, work: 
         values["device_password"] = params.password
     if not row.last_recorded_contact:
         values["last_recorded_contact"] = now
+    limits = restrictions.announced(found.restrictions, found.developer)
+    values["restricted_device"] = limits is not None
+    values["restriction_details"] = "{}" if limits is None else limits.document()
     shadow.set(work, **values)
-    if found.restrictions is not msgspec.UNSET and is_object(found.restrictions):
-        shadow.set(
-            work, restricted_device=True, restriction_details=bytes(found.restrictions).decode()
-        )
     session.firmware = params.firmware
     session.reason = row.connect_reason
     text = bytes(params.capabilities).decode()

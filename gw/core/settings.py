@@ -222,6 +222,32 @@ class Configuration(Section):
     """Sends of one configuration after which only a change or an operator helps."""
 
 
+class VendorKey(Section):
+    """A vendor whose restricted devices take only what is signed (southbound.md 6.8)."""
+
+    vendor: str
+    """As the devices name it in `restrictions.key_info.vendor`."""
+    private_key: str
+    """PEM file: RSA key of at least 2048 bits that signs, without a password."""
+    public_key: str = ""
+    """PEM file: its public key; if set, it must be the one of the private key."""
+
+
+class Signatures(Section):
+    """Signatures of scripts and firmware for restricted devices."""
+
+    vendors: list[VendorKey] = msgspec.field(default_factory=list)
+    """Keys per vendor: tables with `vendor`, `private_key` and perhaps `public_key`."""
+    static: bool = False
+    """Answer the algorithm `static`, of laboratories, with its fixed text: it proves nothing."""
+    download_seconds: Seconds = 120.0
+    """Limit for the download of a firmware image that is to be signed."""
+    max_image_bytes: Size = 268_435_456
+    """Largest firmware image that is signed."""
+    cache_seconds: Seconds = 86_400.0
+    """How long the signature of an image holds before the image is downloaded anew."""
+
+
 class Kafka(Section):
     """The event bus; off when there are no servers."""
 
@@ -264,6 +290,7 @@ class Settings(Section):
     metrics: Metrics = msgspec.field(default_factory=Metrics)
     store: Store = msgspec.field(default_factory=Store)
     configuration: Configuration = msgspec.field(default_factory=Configuration)
+    signatures: Signatures = msgspec.field(default_factory=Signatures)
     kafka: Kafka = msgspec.field(default_factory=Kafka)
     log: Log = msgspec.field(default_factory=Log)
     run: Run = msgspec.field(default_factory=Run)

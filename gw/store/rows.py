@@ -84,6 +84,8 @@ class ShadowRow(Row):
     connect_reason: str
     simulated: bool
     quarantined: bool
+    restricted_device: bool
+    restriction_details: str
     last_recorded_contact: int
     last_configuration_change: int
     last_fw_update: int

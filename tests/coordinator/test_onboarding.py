@@ -12,6 +12,7 @@ from gw.coordinator.shadow import from_device
 from gw.core.ids import MAX_CONFIG_UUID
 from gw.core.records import RECORD_VERSION, Connect, PeerCertificate
 from gw.protocol.messages import Capabilities, ConnectParams, capabilities
+from gw.protocol.restrictions import Restrictions
 from gw.store.interface import PatchDevice, PutCapabilities, PutDevice
 from gw.store.rows import DefaultConfigurationRow, DeviceRow
 
@@ -154,7 +155,7 @@ KNOWN = {
         ({"found": {"platform": "SWITCH"}}, {"device_type": "switch"}),
         (
             {"found": {"restrictions": {"dfs": True}}},
-            {"restricted_device": True, "restriction_details": '{"dfs": true}'},
+            {"restricted_device": True, "restriction_details": Restrictions(dfs=True).document()},
         ),
     ],
 )
@@ -164,6 +165,14 @@ def test_update_changes_what_is_said_and_keeps_the_rest(members, expected):
     assert work.patched() == expected
     for name, value in expected.items():
         assert getattr(shadow.row, name, value) == value
+
+
+def test_restrictions_end_when_the_device_says_no_more_of_them():
+    row = DeviceRow(serial_number=SERIAL, **KNOWN, restricted_device=True)
+    row.restriction_details = Restrictions(rtty=True).document()
+    work, shadow = Work(), from_device(row)
+    onboarding.update(shadow, connect(), session(), work)
+    assert work.patched() == {"restricted_device": False, "restriction_details": "{}"}
 
 
 def test_update_notes_new_firmware():
