@@ -12,12 +12,39 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent))
 
 from gateway import Gateway, make_pki
+from postgres import Postgres
 
 
 @pytest.fixture(scope="session")
 def pki_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A PKI for the whole run."""
     return make_pki(tmp_path_factory.mktemp("pki"))
+
+
+@pytest.fixture(scope="session")
+def postgres_server(pki_dir: Path) -> Iterator[Postgres]:
+    """A PostgreSQL for the whole run; each test makes databases of its own in it."""
+    server = Postgres(pki=pki_dir)
+    try:
+        server.create()
+        yield server
+    finally:
+        server.remove()
+
+
+@pytest.fixture
+def start_postgres(pki_dir: Path) -> Iterator[Callable[[], Postgres]]:
+    """Start PostgreSQL servers that a test may kill; they are durable."""
+    started: list[Postgres] = []
+
+    def start() -> Postgres:
+        started.append(Postgres(durable=True, pki=pki_dir))
+        started[-1].create()
+        return started[-1]
+
+    yield start
+    for server in started:
+        server.remove()
 
 
 @pytest.fixture
