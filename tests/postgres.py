@@ -85,7 +85,11 @@ class Postgres:
         command = [self._bin / "initdb", "-D", self.folder / "data", "-U", USER, "-E", "UTF8"]
         command += ["--locale=C.UTF-8", "--auth=scram-sha-256", f"--pwfile={password}", "--no-sync"]
         made = subprocess.run(
-            [*_as_user(), *map(str, command)], capture_output=True, text=True, cwd=self.folder
+            [*_as_user(), *map(str, command)],
+            check=False,
+            capture_output=True,
+            text=True,
+            cwd=self.folder,
         )
         assert made.returncode == 0, made.stdout + made.stderr
         with socket.socket() as found:
@@ -119,7 +123,7 @@ class Postgres:
         """Wait until the server takes connections."""
         deadline = time.monotonic() + DEADLINE
         command = [str(self._bin / "pg_isready"), "-q", "-h", "127.0.0.1", "-p", str(self.port)]
-        while subprocess.run(command).returncode != 0:
+        while subprocess.run(command, check=False).returncode != 0:
             assert self.process is not None
             assert self.process.poll() is None, self.log_file.read_text()
             assert time.monotonic() < deadline, self.log_file.read_text()
