@@ -10,15 +10,15 @@ from typing import Final
 
 from gw.store.interface import Batch
 from gw.store.migrations import migrate_sqlite
+from gw.store.sqlite_batch import write_batch
 from gw.store.sqlite_connection import (
     BUSY_SECONDS,
     WAL_BYTES,
     Synchronous,
     open_for_writing,
 )
-from gw.store.sqlite_reader import SqliteReader
+from gw.store.sqlite_queries import SqliteReader
 from gw.store.sqlite_threads import ConnectionThreads
-from gw.store.sqlite_writer import write_batch
 
 __all__ = ["SqliteReader", "SqliteStore"]
 

@@ -19,7 +19,7 @@ from gw.store.migrations import (
 )
 from gw.store.sqlite import SqliteReader, SqliteStore
 from gw.store.sqlite_connection import open_for_writing
-from gw.store.sqlite_tables import DOCUMENTS, FINAL_STATUSES, UNFINISHED
+from gw.store.tables import DOCUMENTS, FINAL_STATUSES, UNFINISHED
 
 FILES = {
     "0001_first.sqlite.sql": "CREATE TABLE a (x);\n-- note; one\nCREATE TABLE b (x);\n",

@@ -5,7 +5,7 @@ import sqlite3
 import pytest
 
 from gw.store import interface as ops
-from gw.store import rows, sqlite, sqlite_reader
+from gw.store import rows, sqlite, sqlite_queries
 from gw.store.interface import Batch, RingPosition
 from gw.store.migrations import load, migrate_sqlite
 from gw.store.sqlite import SqliteReader, SqliteStore
@@ -58,7 +58,7 @@ def scans(path, seen):
 @pytest.fixture
 async def reader(path, monkeypatch):
     seen = []
-    monkeypatch.setattr(sqlite_reader, "open_for_reading", traced(open_for_reading, seen))
+    monkeypatch.setattr(sqlite_queries, "open_for_reading", traced(open_for_reading, seen))
     async with SqliteReader(path) as reader:
         yield reader, seen
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from gw.store import sqlite, sqlite_reader
+from gw.store import sqlite, sqlite_queries
 from gw.store.errors import BatchError, StoreError
 from gw.store.interface import (
     Batch,
@@ -307,8 +307,8 @@ async def test_the_wal_begins_anew_although_readers_overlap(path, monkeypatch):
 
 
 async def test_more_queries_than_there_is_room_for_are_refused(path, store, monkeypatch):
-    monkeypatch.setattr(sqlite_reader, "THREADS", 1)
-    monkeypatch.setattr(sqlite_reader, "WAITING", 3)
+    monkeypatch.setattr(sqlite_queries, "THREADS", 1)
+    monkeypatch.setattr(sqlite_queries, "WAITING", 3)
     async with SqliteReader(path) as reader:
         gate = threading.Event()
         waiting = [asyncio.ensure_future(reader._readers.run(lambda _: gate.wait()))]
@@ -323,7 +323,7 @@ async def test_more_queries_than_there_is_room_for_are_refused(path, store, monk
 
 
 async def test_a_query_has_a_deadline(path, store, monkeypatch):
-    monkeypatch.setattr(sqlite_reader, "SECONDS", 0.2)
+    monkeypatch.setattr(sqlite_queries, "SECONDS", 0.2)
     endless = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT max(i) FROM n"
     async with SqliteReader(path) as reader:
         with pytest.raises(StoreError, match="INTERRUPT") as caught:

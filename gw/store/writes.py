@@ -1,17 +1,18 @@
-"""One batch in one transaction of SQLite."""
+"""What each write of a batch is in SQL that every database understands.
+
+Writers hand statements to whoever runs them and see nothing of the outcome. Retention is not
+among them: every database has its own way.
+"""
 
 from __future__ import annotations
 
-import sqlite3
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import groupby
 from operator import attrgetter
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from gw.store import interface
-from gw.store.errors import BatchError
-from gw.store.sqlite_connection import is_fault_of_data
-from gw.store.sqlite_tables import (
+from gw.store.tables import (
     BLACKLISTED,
     COMMANDS,
     DEFAULT_CONFIGURATIONS,
@@ -42,115 +43,88 @@ class Run(list[Any]):
 TELEMETRY: Final = ("statistics", "healthchecks", "device_logs", "device_events")
 
 
-def write_batch(connection: sqlite3.Connection, batch: interface.Batch) -> None:
-    """Write all of `batch`, or nothing and raise."""
-    connection.execute("BEGIN IMMEDIATE")
-    try:
-        for position in batch.positions:
-            _advance(connection, position)
-        begin = 0
-        for run in _runs(batch.ops):
-            try:
-                _WRITERS[type(run[0])](connection, run)
-            except Exception as error:
-                if not is_fault_of_data(error):
-                    raise
-                index = begin + run.at
-                message = f"operation {index}, {type(run[0]).__name__}: {error}"
-                raise BatchError(message, index=index) from error
-            begin += len(run)
-        connection.execute("COMMIT")
-    except BaseException:
-        # SQLite rolls back by itself on some errors, a full disk among them.
-        if connection.in_transaction:
-            connection.execute("ROLLBACK")
-        raise
+class Statements(Protocol):
+    """Where statements go: a connection of SQLite, or a list of what is to be done."""
+
+    def execute(self, sql: str, values: Sequence[Any], /) -> object:
+        """Run a statement; its outcome is not looked at."""
+
+    def executemany(self, sql: str, rows: Iterable[Sequence[Any]], /) -> object:
+        """Run it once for each of `rows`."""
 
 
-def _runs(ops: Sequence[interface.Op]) -> Iterator[Run]:
-    for _, run in groupby(ops, _likeness):
+Writer = Callable[[Statements, Run], None]
+
+
+def runs(ops: Sequence[interface.Op]) -> Iterator[Run]:
+    """Yield the operations in runs of like ones, each for one call of its writer."""
+    for _, run in groupby(ops, likeness):
         yield Run(run)
 
 
-def _likeness(op: interface.Op) -> object:
+def likeness(op: interface.Op) -> object:
+    """Return what operations of one run have in common: they have the same statements."""
     if isinstance(op, interface.PatchDevice | interface.PatchCommand):
         return (type(op), tuple(op.values))
     return type(op)
 
 
-def _advance(connection: sqlite3.Connection, position: interface.RingPosition) -> None:
-    found = connection.execute(
-        "SELECT incarnation, position FROM ring_positions WHERE ring = ?", (position.ring,)
-    ).fetchone()
-    if found is not None and found[0] == position.incarnation and found[1] != position.before:
-        raise interface.PositionConflictError(
-            f"ring {position.ring} ({position.incarnation}) is at {found[1]}, "
-            f"the batch was to begin at {position.before}"
-        )
-    connection.execute(
-        "INSERT INTO ring_positions (ring, incarnation, position) VALUES (?, ?, ?) "
-        "ON CONFLICT (ring) DO UPDATE SET incarnation = excluded.incarnation, "
-        "position = excluded.position",
-        (position.ring, position.incarnation, position.after),
-    )
-
-
-def _many(sql: str, *fields: str) -> Callable[[sqlite3.Connection, Run], None]:
+def _many(sql: str, *fields: str) -> Writer:
     """Return the writer of a statement whose parameters are attributes of the operation."""
     parameters: Callable[[Any], Any] = attrgetter(*fields)
     if len(fields) == 1:
         one = parameters
         parameters = lambda op: (one(op),)  # noqa: E731
 
-    def write(connection: sqlite3.Connection, run: Run) -> None:
-        connection.executemany(sql, map(parameters, run))
+    def write(into: Statements, run: Run) -> None:
+        into.executemany(sql, map(parameters, run))
 
     return write
 
 
-def _put(*tables: Table[Any]) -> Callable[[sqlite3.Connection, Run], None]:
-    def write(connection: sqlite3.Connection, run: Run) -> None:
+def _put(*tables: Table[Any]) -> Writer:
+    def write(into: Statements, run: Run) -> None:
         for table in tables:
-            connection.executemany(table.put, (table.cells(op.row) for op in run))
+            into.executemany(table.put, (table.cells(op.row) for op in run))
 
     return write
 
 
-def _patch(connection: sqlite3.Connection, run: Run, table: Table[Any], key: str) -> None:
+def _patch(into: Statements, run: Run, table: Table[Any], key: str) -> None:
     names = [name for name in run[0].values if name in table.columns]
     if names:
-        connection.executemany(
+        into.executemany(
             table.patch(names),
             ((*(op.values[name] for name in names), getattr(op, key)) for op in run),
         )
 
 
-def _patch_device(connection: sqlite3.Connection, run: Run) -> None:
+def _patch_device(into: Statements, run: Run) -> None:
     _known(run[0].values, (*DEVICES.columns, *DOCUMENTS), DEVICES.key)
-    _patch(connection, run, DEVICES, "serial")
-    _patch(connection, run, DEVICE_DOCUMENTS, "serial")
+    _patch(into, run, DEVICES, "serial")
+    _patch(into, run, DEVICE_DOCUMENTS, "serial")
 
 
-def _adopt_pending(connection: sqlite3.Connection, run: Run) -> None:
+def _adopt_pending(into: Statements, run: Run) -> None:
     for op in run:
-        adopted = connection.execute(
+        into.execute(
+            "UPDATE device_documents SET configuration = pending_configuration, "
+            "pending_configuration = '' WHERE serial_number = (SELECT serial_number FROM devices "
+            "WHERE serial_number = ? AND pending_uuid = ? AND pending_uuid <> 0)",
+            (op.serial, op.uuid),
+        )
+        into.execute(
             "UPDATE devices SET config_uuid = pending_uuid, config_hash = pending_hash, "
             "pending_uuid = 0, pending_hash = '', pending_command = '', "
             "last_configuration_change = ? WHERE serial_number = ? AND pending_uuid = ? "
             "AND pending_uuid <> 0",
             (op.now, op.serial, op.uuid),
         )
-        if adopted.rowcount:
-            connection.execute(
-                "UPDATE device_documents SET configuration = pending_configuration, "
-                "pending_configuration = '' WHERE serial_number = ?",
-                (op.serial,),
-            )
 
 
-def _patch_command(connection: sqlite3.Connection, run: Run) -> None:
+def _patch_command(into: Statements, run: Run) -> None:
     _known(run[0].values, COMMANDS.columns, COMMANDS.key)
-    _patch(connection, run, COMMANDS, "uuid")
+    _patch(into, run, COMMANDS, "uuid")
 
 
 def _known(values: dict[str, Any], columns: Sequence[str], key: str) -> None:
@@ -160,22 +134,22 @@ def _known(values: dict[str, Any], columns: Sequence[str], key: str) -> None:
         raise ValueError(f"cannot set {', '.join(wrong)}")
 
 
-def _delete_device(connection: sqlite3.Connection, run: Run) -> None:
+def _delete_device(into: Statements, run: Run) -> None:
     # `device_documents` goes with `devices`.
     for table in ("devices", "capabilities", "commands", *TELEMETRY):
-        connection.executemany(
+        into.executemany(
             f"DELETE FROM {table} WHERE serial_number = ?",  # noqa: S608
             ((op.serial,) for op in run),
         )
 
 
-def _delete_commands(connection: sqlite3.Connection, run: Run) -> None:
+def _delete_commands(into: Statements, run: Run) -> None:
     for op in run:
         if op.uuid:
-            connection.execute("DELETE FROM commands WHERE uuid = ?", (op.uuid,))
+            into.execute("DELETE FROM commands WHERE uuid = ?", (op.uuid,))
         elif op.serial:
             bounds, values = between("submitted", op.start, op.end)
-            connection.execute(
+            into.execute(
                 f"DELETE FROM commands WHERE serial_number = ?{bounds}",  # noqa: S608
                 (op.serial, *values),
             )
@@ -190,7 +164,7 @@ _RECORDS: Final = {
 }
 
 
-def _delete_records(connection: sqlite3.Connection, run: Run) -> None:
+def _delete_records(into: Statements, run: Run) -> None:
     for op in run:
         if op.kind not in _RECORDS:
             raise ValueError(f"no such kind: {op.kind}")
@@ -199,44 +173,25 @@ def _delete_records(connection: sqlite3.Connection, run: Run) -> None:
         if op.kind == "logs" and op.log_type is not None:
             sql += " AND log_type = ?"
             parameters.append(op.log_type)
-        connection.execute(sql + bounds, [*parameters, *values])
+        into.execute(sql + bounds, [*parameters, *values])
 
 
-def _delete_user(connection: sqlite3.Connection, run: Run) -> None:
-    connection.executemany("DELETE FROM tokens WHERE user_id = ?", ((op.id,) for op in run))
-    connection.executemany("DELETE FROM users WHERE id = ?", ((op.id,) for op in run))
+def _delete_user(into: Statements, run: Run) -> None:
+    into.executemany("DELETE FROM tokens WHERE user_id = ?", ((op.id,) for op in run))
+    into.executemany("DELETE FROM users WHERE id = ?", ((op.id,) for op in run))
 
 
-def _delete_tokens(connection: sqlite3.Connection, run: Run) -> None:
+def _delete_tokens(into: Statements, run: Run) -> None:
     for op in run:
         if op.access_hash:
-            connection.execute("DELETE FROM tokens WHERE access_hash = ?", (op.access_hash,))
+            into.execute("DELETE FROM tokens WHERE access_hash = ?", (op.access_hash,))
         elif op.user_id:
-            connection.execute("DELETE FROM tokens WHERE user_id = ?", (op.user_id,))
+            into.execute("DELETE FROM tokens WHERE user_id = ?", (op.user_id,))
         else:
             raise ValueError("neither a token nor a user is named")
 
 
-def _delete_expired(connection: sqlite3.Connection, run: Run) -> None:
-    for op in run:
-        deleted = [
-            connection.execute(
-                f"DELETE FROM {table} WHERE id IN (SELECT id FROM {table} "  # noqa: S608
-                "WHERE recorded < ? ORDER BY recorded LIMIT ?)",
-                (op.before, op.limit),
-            ).rowcount
-            for table in TELEMETRY
-        ]
-        # A session lives as long as the longer of its two tokens.
-        tokens = connection.execute(
-            "DELETE FROM tokens WHERE access_hash IN (SELECT access_hash FROM tokens "
-            "WHERE refresh_expires <= ? AND expires <= ? ORDER BY refresh_expires LIMIT ?)",
-            (op.now, op.now, op.limit),
-        )
-        op.more = max(*deleted, tokens.rowcount) >= op.limit
-
-
-_WRITERS: Final[dict[type[interface.Op], Callable[[sqlite3.Connection, Run], None]]] = {
+WRITERS: Final[dict[type[interface.Op], Writer]] = {
     interface.InsertStatistics: _many(
         "INSERT INTO statistics (serial_number, uuid, recorded, data) VALUES (?, ?, ?, ?)",
         *("serial", "uuid", "recorded", "data"),
@@ -282,5 +237,4 @@ _WRITERS: Final[dict[type[interface.Op], Callable[[sqlite3.Connection, Run], Non
     interface.DeleteUser: _delete_user,
     interface.PutToken: _put(TOKENS),
     interface.DeleteTokens: _delete_tokens,
-    interface.DeleteExpired: _delete_expired,
 }

@@ -1,17 +1,18 @@
-"""Queries of SQLite, on read-only connections."""
+"""Queries in SQL that every database understands; the readers say how they are run.
+
+Parameters are `?`. Of lists of values SQLite's `json_each(?)` makes rows; see `dialect` for what
+becomes of both elsewhere.
+"""
 
 from __future__ import annotations
 
 import json
-import sqlite3
-from pathlib import Path
-from typing import Any, Final, Self, TypeVar
+from abc import ABC, abstractmethod
+from typing import Any, Final, TypeVar
 
 from gw.store import rows
 from gw.store.errors import StoreError
-from gw.store.migrations import check_sqlite
-from gw.store.sqlite_connection import open_for_reading
-from gw.store.sqlite_tables import (
+from gw.store.tables import (
     BLACKLIST,
     CAPABILITIES,
     COMMAND,
@@ -29,7 +30,6 @@ from gw.store.sqlite_tables import (
     Shape,
     between,
 )
-from gw.store.sqlite_threads import ConnectionThreads
 
 # S608 below: what is put into statements are column lists made from the rows and conditions of
 # this module; values are always bound.
@@ -37,63 +37,36 @@ from gw.store.sqlite_threads import ConnectionThreads
 
 R = TypeVar("R", bound=rows.Row)
 
-THREADS: Final = 4
-WAITING: Final = 256
-"""Queries that wait or run; one more is refused."""
-SECONDS: Final = 30.0
-"""Longest wait for the answer to a query, its time in the queue included."""
+NO_LIMIT: Final = 2**63 - 1
 
 _DEVICE_COLUMNS: Final = ", ".join(
     f"coalesce(t.{column}, '')" if column in DOCUMENTS else f"d.{column}"
     for column in DEVICE.columns
 )
-_DEVICE: Final = (
+DEVICE_BY_SERIAL: Final = (
     f"SELECT {_DEVICE_COLUMNS} FROM devices AS d "
     "LEFT JOIN device_documents AS t USING (serial_number) WHERE d.serial_number = ?"
 )
 
 
-class SqliteReader:
-    """Reader of the database at `path`, which another process may be writing.
+class Queries(ABC):
+    """What a `Reader` has, over one way to run a SELECT."""
 
-    Nothing is opened before the first query. A query raises StoreError with `retriable` if the
-    database is not there or not migrated yet, or if too much is asked at a time.
-    """
-
-    def __init__(self, path: str | Path) -> None:
-        self._path = Path(path)
-        self._readers = ConnectionThreads(
-            self._path,
-            self._open_reader,
-            name="store-reader",
-            count=THREADS,
-            capacity=WAITING,
-            seconds=SECONDS,
-        )
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        await self.close()
-
-    def _open_reader(self) -> sqlite3.Connection:
-        connection = open_for_reading(self._path)
-        try:
-            check_sqlite(connection, str(self._path))
-        except BaseException:
-            connection.close()
-            raise
-        return connection
-
+    @abstractmethod
     async def _cells(self, sql: str, *values: Any) -> list[tuple[Any, ...]]:
-        return await self._readers.run(lambda c: c.execute(sql, values).fetchall())
+        """Return the rows of a SELECT."""
 
+    @abstractmethod
     async def _all(self, shape: Shape[R], sql: str, *values: Any) -> list[R]:
-        # The rows are made in the thread too: a page of a thousand would hold up the loop.
-        return await self._readers.run(
-            lambda c: [shape.row(cells) for cells in c.execute(sql, values)]
-        )
+        """Return the rows of a SELECT of the columns of `shape`."""
+
+    @abstractmethod
+    async def _chosen_devices(self, sql: str, *values: Any) -> list[rows.DeviceRow]:
+        """Return the devices whose serial numbers `sql` selects, in its order, as of one moment.
+
+        Choosing the page apart from reading it lets an index do it, and a sort carry keys instead
+        of configurations. (A page with a row gone in between would look like the last.)
+        """
 
     async def _one(self, shape: Shape[R], table: str, key: str, value: str) -> R | None:
         sql = f"SELECT {shape.select()} FROM {table} WHERE {key} = ?"
@@ -102,7 +75,7 @@ class SqliteReader:
 
     async def device(self, serial: str) -> rows.DeviceRow | None:
         """One device."""
-        found = await self._all(DEVICE, _DEVICE, serial)
+        found = await self._all(DEVICE, DEVICE_BY_SERIAL, serial)
         return found[0] if found else None
 
     async def shadows(self, serials: list[str]) -> dict[str, rows.ShadowRow]:
@@ -135,7 +108,7 @@ class SqliteReader:
         if select is not None:
             conditions.append("serial_number IN (SELECT value FROM json_each(?))")
             values.append(json.dumps(select))
-            offset, limit = 0, -1
+            offset, limit = 0, NO_LIMIT
         for column, _ in order_by or ():
             if column not in DEVICES.columns:
                 raise StoreError(f"devices have no order by {column}")
@@ -145,7 +118,7 @@ class SqliteReader:
             f"SELECT serial_number FROM devices WHERE {' AND '.join(conditions)} "
             f"ORDER BY {order} LIMIT ? OFFSET ?"
         )
-        return await self._readers.run(lambda c: _devices(c, sql, [*values, limit, offset]))
+        return await self._chosen_devices(sql, *values, limit, offset)
 
     async def count_devices(self, platform: str = "") -> int:
         """Number of devices."""
@@ -165,13 +138,13 @@ class SqliteReader:
             conditions.append("serial_number >= ? AND serial_number < ?")
             values += [prefix, prefix + "\x7f"]
         if suffix:
-            conditions.append("substr(serial_number, ?) = ?")
-            values += [-len(suffix), suffix]
+            conditions.append("substr(serial_number, length(serial_number) - ? + 1) = ?")
+            values += [len(suffix), suffix]
         sql = (
             f"SELECT serial_number FROM devices WHERE {' AND '.join(conditions)} "
             "ORDER BY serial_number LIMIT ?"
         )
-        return [cells[0] for cells in await self._cells(sql, *values, limit or -1)]
+        return [cells[0] for cells in await self._cells(sql, *values, limit or NO_LIMIT)]
 
     async def capabilities(self, serial: str) -> rows.CapabilitiesRow | None:
         """Capabilities of one device."""
@@ -350,21 +323,3 @@ class SqliteReader:
         """Committed position of every ring: name to (incarnation, position)."""
         found = await self._cells("SELECT ring, incarnation, position FROM ring_positions")
         return {ring: (incarnation, position) for ring, incarnation, position in found}
-
-    async def close(self) -> None:
-        """Give the connections back."""
-        await self._readers.close()
-
-
-def _devices(connection: sqlite3.Connection, sql: str, values: list[Any]) -> list[rows.DeviceRow]:
-    """Return the devices that `sql` names, in its order.
-
-    Choosing the page apart from reading it lets an index do it, and a sort carry keys instead of
-    configurations. One transaction: a page with a row gone in between would look like the last.
-    """
-    connection.execute("BEGIN")
-    try:
-        page = connection.execute(sql, values).fetchall()
-        return [DEVICE.row(cells) for key in page for cells in connection.execute(_DEVICE, key)]
-    finally:
-        connection.rollback()
