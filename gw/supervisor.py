@@ -38,7 +38,7 @@ from gw.supervisor_sockets import (
     public_host,
 )
 
-_HTTP: Final = ("api", "security", "files")
+_HTTP: Final = ("api", "security", "files", "private_api", "private_security")
 # A second signal so soon comes from the same key or command: `timeout` and some terminals send
 # it to the process and to its group.
 _SAME_SIGNAL_SECONDS: Final = 1.0
@@ -97,7 +97,7 @@ class Supervisor:
         self._stop = asyncio.Event()
         self._kill = asyncio.Event()
         self._devices_port = 0
-        self._metrics_port = 0
+        self._plain_ports: dict[str, int] = {}
 
     async def run(self) -> int:
         """Start, watch, stop."""
@@ -228,13 +228,16 @@ class Supervisor:
         return {"devices": opened.fileno()}
 
     def _start_metrics(self) -> None:
-        host, port = self._settings.metrics.host, self._settings.metrics.port
-        try:
-            endpoint = MetricsEndpoint(host, port, self._collector, self._stop.is_set)
-        except OSError as exc:
-            raise StartError(explain("metrics", host, port, exc)) from None
-        self._resources.callback(endpoint.close)
-        self._metrics_port = endpoint.port
+        """Begin to answer Prometheus and the load balancers."""
+        collectors = {"metrics": self._collector, "security_check": None}
+        for name, collector in collectors.items():
+            section = getattr(self._settings, name)
+            try:
+                endpoint = MetricsEndpoint(section.host, section.port, collector, self._stop.is_set)
+            except OSError as exc:
+                raise StartError(explain(name, section.host, section.port, exc)) from None
+            self._resources.callback(endpoint.close)
+            self._plain_ports[name] = endpoint.port
 
     def _queue_states(self) -> list[QueueState]:
         return [probe.read() for probe in self._probes]
@@ -333,10 +336,11 @@ class Supervisor:
             host = public_host(getattr(settings, one.role).host) if one.ports else ""
             for name, _, scheme in one.ports:
                 urls[name] = f"{scheme}{host}:{port_of(self._single[name])}"
+        for name, port in self._plain_ports.items():
+            urls[name] = f"http://{public_host(getattr(settings, name).host)}:{port}"
         pids = {name: child.pid or 0 for name, child in self._children.items()}
         return Ready(
             devices=f"{public_host(settings.devices.host)}:{self._devices_port}",
-            metrics=f"http://{public_host(settings.metrics.host)}:{self._metrics_port}",
             pids=Pids(
                 supervisor=os.getpid(),
                 coordinator=pids["coordinator"],

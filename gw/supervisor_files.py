@@ -43,6 +43,9 @@ class Ready(msgspec.Struct):
     security: str
     files: str
     metrics: str
+    private_api: str
+    private_security: str
+    security_check: str
     pids: Pids
     rtty: str | msgspec.UnsetType = msgspec.UNSET
     """Where devices reach the remote terminal; only if it runs."""

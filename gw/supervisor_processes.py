@@ -17,7 +17,7 @@ import msgspec
 
 import gw
 from gw.core.bootstrap import BOOTSTRAP_VARIABLE, Bootstrap, RingEnds
-from gw.core.settings import Settings, Store
+from gw.core.settings import Security, Settings, Store
 from gw.ops import logs, metrics
 from gw.supervisor_sockets import ListenError
 
@@ -143,9 +143,11 @@ class Child:
         self.failed = False
         """It was killed, or ended with an error, after it had been told to stop."""
         self._command = command
-        # A worker has no business with the database, so it does not get its password either.
+        # A worker has no business with the database or users, so it gets none of their secrets.
         self._settings = (
-            msgspec.structs.replace(settings, store=Store()) if role == "worker" else settings
+            msgspec.structs.replace(settings, store=Store(), security=Security())
+            if role == "worker"
+            else settings
         )
         self._environment = environment
         self._rings = list(rings)

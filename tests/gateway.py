@@ -45,7 +45,8 @@ class Gateway:
         """Start, and wait until every role answers."""
         settings = {
             "devices.port": 0, "api.port": 0, "security.port": 0, "files.port": 0,
-            "metrics.port": 0, "devices.host": "127.0.0.1", "api.host": "127.0.0.1",
+            "metrics.port": 0, "private_api.port": 0, "private_security.port": 0,
+            "security_check.port": 0, "devices.host": "127.0.0.1", "api.host": "127.0.0.1",
             "security.host": "127.0.0.1", "files.host": "127.0.0.1", "workers.count": 2,
             "devices.unknown": "create", "log.format": "json",
         } | self.settings  # fmt: skip
@@ -152,10 +153,12 @@ class Gateway:
         service: str = "api",
         signed: bool = True,
         timeout: float = DEADLINE,
+        extra_headers: dict[str, str] | None = None,
         **more: Any,
     ) -> httpx.Response:
         """One REST request; `path` is below /api/v1."""
         headers = {"Authorization": f"Bearer {await self.sign_in()}"} if signed else {}
+        headers |= extra_headers or {}
         url = f"{self.ready[service]}/api/v1/{path}".replace("//localhost:", "//127.0.0.1:")
         async with httpx.AsyncClient(verify=self._tls, timeout=timeout) as client:
             return await client.request(method, url, headers=headers, **more)

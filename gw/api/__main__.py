@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import uvloop
 
-from gw.api.app import gateway_app, security_app
+from gw.api.app import SecurityParts, gateway_app, security_app
 from gw.api.authentication import Authentication
 from gw.api.context import Context
 from gw.api.coordinator_client import CoordinatorClient
@@ -19,8 +19,10 @@ from gw.api.edge import Edge, Observe, RouteMethods
 from gw.api.owsec.logins import CountLogin
 from gw.api.server import BODY_SECONDS, UPLOAD_SECONDS, Certificate, Listener
 from gw.core.bootstrap import Bootstrap, announce_ready, load
+from gw.core.settings import Settings
 from gw.files.upload import Uploads
 from gw.ops import logs, metrics
+from gw.security.internal_key import internal_key
 from gw.security.passwords import Passwords
 from gw.store.open import open_reader
 
@@ -64,9 +66,24 @@ async def _serve(bootstrap: Bootstrap) -> None:
         certificate=certificate,
     )
     observe = _observer(page)
+    count_login = _login_counter(page)
+    shared = SecurityParts(context, authentication)
+    key = _internal_key(settings)
     apps: dict[str, Any] = {
         "api": gateway_app(context, authentication, observe),
-        "security": security_app(context, authentication, passwords, observe, _login_counter(page)),
+        "private_api": gateway_app(context, authentication, observe, internal_key=key),
+        "security": security_app(
+            context, authentication, passwords, observe, count_login, shared=shared
+        ),
+        "private_security": security_app(
+            context,
+            authentication,
+            passwords,
+            observe,
+            count_login,
+            shared=shared,
+            internal_key=key,
+        ),
         "files": Edge(
             Uploads(
                 reader,
@@ -148,6 +165,13 @@ def _certificate(file: str, key: str) -> Certificate:
         return Certificate(file, key)
     except (OSError, ssl.SSLError, ValueError) as error:
         raise SystemExit(f"api.certificate {file} or api.key {key}: {error}") from None
+
+
+def _internal_key(settings: Settings) -> str:
+    try:
+        return internal_key(settings.security.internal_key, settings.run.data)
+    except (OSError, ValueError) as error:
+        raise SystemExit(f"security.internal_key: {error}") from None
 
 
 def _observer(page: metrics.CounterPage) -> Observe:

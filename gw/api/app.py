@@ -9,6 +9,7 @@ from litestar import Litestar, Router
 from litestar.datastructures import State
 from litestar.di import Provide
 from litestar.exceptions import HTTPException
+from litestar.handlers import BaseRouteHandler
 from litestar.types import ControllerRouterHandler
 
 from gw.api import (
@@ -26,7 +27,7 @@ from gw.api import (
     system,
     telemetry_records,
 )
-from gw.api.authentication import Authentication, Caller, authenticate
+from gw.api.authentication import Authentication, Caller
 from gw.api.context import Context
 from gw.api.edge import Edge, Observe, RouteMethods, unobserved
 from gw.api.envelope import (
@@ -36,6 +37,7 @@ from gw.api.envelope import (
     refuse_store,
     refuse_unexpected,
 )
+from gw.api.gatekeeper import Gatekeeper, guard
 from gw.api.openapi import Other, handlers_of, openapi_document
 from gw.api.owsec import endpoints, oauth2, policies, preferences, user_changes, users
 from gw.api.owsec.accounts import Accounts
@@ -47,7 +49,7 @@ from gw.store.errors import StoreError
 
 BASE: Final = "/api/v1"
 
-_GATEWAY: Final[tuple[ControllerRouterHandler, ...]] = (
+_GATEWAY: Final[tuple[BaseRouteHandler, ...]] = (
     devices.list_devices,
     device_deletion.delete_devices,
     device.read_device,
@@ -85,7 +87,7 @@ _GATEWAY: Final[tuple[ControllerRouterHandler, ...]] = (
     system.read_system,
 )
 
-_SECURITY: Final[tuple[ControllerRouterHandler, ...]] = (
+_SECURITY: Final[tuple[BaseRouteHandler, ...]] = (
     oauth2.sign_in,
     oauth2.read_caller,
     oauth2.sign_out,
@@ -102,12 +104,26 @@ _SECURITY: Final[tuple[ControllerRouterHandler, ...]] = (
 )
 
 
+_PUBLIC_ONLY: Final = frozenset(
+    {"/system", "/systemConfiguration", "/deviceDashboard", "/capabilities", "/ws"}
+)
+"""Paths that the gateway does not serve on its private listener (northbound.md 1)."""
+
+
 def gateway_app(
-    context: Context, authentication: Authentication, observe: Observe = unobserved
+    context: Context,
+    authentication: Authentication,
+    observe: Observe = unobserved,
+    *,
+    internal_key: str = "",
 ) -> Edge:
-    """Return the application of the api listener."""
+    """Return the application of the api listener; with `internal_key`, of the private one."""
     other = Other("Security service", context.security_port)
-    app = _documented(_GATEWAY, "gw", other, context, authentication, {})
+    handlers = _GATEWAY
+    if internal_key:
+        handlers = tuple(one for one in _GATEWAY if not _PUBLIC_ONLY & set(one.paths))
+    gatekeeper = Gatekeeper(authentication, internal_key=internal_key)
+    app = _documented(handlers, "gw", other, context, gatekeeper, authentication, {})
     return _behind_edge(app, context, observe)
 
 
@@ -117,14 +133,19 @@ def security_app(
     passwords: Passwords,
     observe: Observe = unobserved,
     count_login: CountLogin = uncounted,
+    *,
+    shared: SecurityParts | None = None,
+    internal_key: str = "",
 ) -> Edge:
-    """Return the application of the security listener."""
-    accounts = Accounts(context, authentication)
-    throttle = Throttle(context.settings.security.login_attempts_per_minute)
+    """Return the application of the security listener; with `internal_key`, of the private one.
+
+    `shared` is what both have in common.
+    """
+    shared = shared or SecurityParts(context, authentication)
     dependencies = {
-        "accounts": _constant(accounts),
+        "accounts": _constant(shared.accounts),
         "passwords": _constant(passwords),
-        "throttle": _constant(throttle),
+        "throttle": _constant(shared.throttle),
         "count_login": _constant(count_login),
     }
     other = Other("Gateway", context.api_port)
@@ -133,6 +154,7 @@ def security_app(
         "gw security",
         other,
         context,
+        Gatekeeper(authentication, internal_key=internal_key),
         authentication,
         dependencies,
         policies.pages(context.settings.security),
@@ -140,20 +162,30 @@ def security_app(
     return _behind_edge(app, context, observe)
 
 
+class SecurityParts:
+    """What the public and the private security listener share: limits hold for both together."""
+
+    def __init__(self, context: Context, authentication: Authentication) -> None:
+        self.accounts = Accounts(context, authentication)
+        self.throttle = Throttle(context.settings.security.login_attempts_per_minute)
+
+
 def _documented(
     handlers: Sequence[ControllerRouterHandler],
     title: str,
     other: Other,
     context: Context,
+    gatekeeper: Gatekeeper,
     authentication: Authentication,
     dependencies: dict[str, Provide],
     more: Sequence[ControllerRouterHandler] = (),
 ) -> Litestar:
     """Return an application of routes below BASE, with the pages that describe them."""
-    described = _litestar(context, authentication, [_router(handlers)], dependencies)
+    state = {"authentication": authentication, "gatekeeper": gatekeeper}
+    described = _litestar(context, state, [_router(handlers)], dependencies)
     document = openapi_document(described, title=title, other=other)
     pages = docs.pages(document)
-    return _litestar(context, authentication, [_router(handlers), *pages, *more], dependencies)
+    return _litestar(context, state, [_router(handlers), *pages, *more], dependencies)
 
 
 def _router(handlers: Sequence[ControllerRouterHandler]) -> Router:
@@ -162,13 +194,13 @@ def _router(handlers: Sequence[ControllerRouterHandler]) -> Router:
 
 def _litestar(
     context: Context,
-    authentication: Authentication,
+    state: dict[str, Any],
     handlers: Sequence[ControllerRouterHandler],
     dependencies: dict[str, Provide],
 ) -> Litestar:
     return Litestar(
         handlers,
-        guards=[authenticate],
+        guards=[guard],
         dependencies={
             "context": _constant(context),
             "caller": Provide(_caller, sync_to_thread=False),
@@ -181,7 +213,7 @@ def _litestar(
             Exception: refuse_unexpected,
         },
         request_max_body_size=context.settings.api.max_body_bytes,
-        state=State({"authentication": authentication}),
+        state=State(state),
         openapi_config=None,
         logging_config=None,
         debug=False,

@@ -11,6 +11,7 @@ import click
 import msgspec
 
 from gw.cli.settings_options import load, settings_options
+from gw.core.settings import SECRETS
 from gw.core.settings_loader import DEFAULT
 
 _URL_PASSWORD = re.compile(r"(://[^/@:\s]*:)[^/@\s]+@")
@@ -43,12 +44,14 @@ def show(
     explain: bool,
     as_json: bool,
 ) -> None:
-    """Show every setting, as TOML that --config takes. Passwords in URLs are left out."""
+    """Show every setting, as TOML that --config takes. Secrets are left out."""
     settings, origins = load(data, pki, config, overrides)
     tables: dict[str, dict[str, Any]] = msgspec.to_builtins(settings)
-    for keys in tables.values():
+    for section, keys in tables.items():
         for key, value in keys.items():
-            if isinstance(value, str):
+            if value and f"{section}.{key}" in SECRETS:
+                keys[key] = "(hidden)"
+            elif isinstance(value, str):
                 keys[key] = _URL_PASSWORD.sub(r"\1(hidden)@", value)
     if as_json:
         click.echo(_as_json(tables, origins if explain else None))

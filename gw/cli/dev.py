@@ -25,7 +25,10 @@ from gw.core.settings import Settings
 if TYPE_CHECKING:
     from gw.store.rows import UserRow
 
-_LISTENERS: Final = ("devices", "api", "security", "files", "metrics")
+_LISTENERS: Final = (
+    "devices", "api", "security", "private_api", "private_security", "files", "metrics",
+    "security_check",
+)  # fmt: skip
 _PR_SET_PDEATHSIG: Final = 1
 _POLL_SECONDS: Final = 0.05
 _CONNECT_SECONDS: Final = 20.0

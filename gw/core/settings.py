@@ -130,6 +130,39 @@ class Security(Section):
     """E-mail address of the user that the first start makes."""
     login_attempts_per_minute: Count = 60
     """Logins per client address and minute above which the answer is 403/10."""
+    internal_key: str = ""
+    """Secret that sister services show on the private listeners; empty: made at the first start
+    and kept in the data directory as `internal.key`."""
+
+
+class PrivateApi(Section):
+    """The listener on which sister services call the gateway's API (owgw's private one)."""
+
+    host: str = "127.0.0.1"
+    """Address to listen on; loopback unless sister services run on other hosts."""
+    port: Port = 17002
+    """Port; 0 takes a free one."""
+
+
+class PrivateSecurity(Section):
+    """The listener on which sister services call the security service (owsec's private one)."""
+
+    host: str = "127.0.0.1"
+    """Address to listen on; loopback unless sister services run on other hosts."""
+    port: Port = 17001
+    """Port; 0 takes a free one."""
+
+
+class SecurityCheck(Section):
+    """The load balancer's check of the security service: plain HTTP, only `/`.
+
+    That of the gateway is answered by the metrics endpoint.
+    """
+
+    host: str = "127.0.0.1"
+    """Address to listen on."""
+    port: Port = 16101
+    """Port; 0 takes a free one."""
 
 
 class Files(Section):
@@ -182,7 +215,10 @@ class Rtty(Section):
 
 
 class Metrics(Section):
-    """The Prometheus endpoint: plain HTTP, loopback unless told otherwise."""
+    """The Prometheus endpoint: plain HTTP, loopback unless told otherwise.
+
+    It answers the load balancer's check of the gateway (`/`) as well.
+    """
 
     host: str = "127.0.0.1"
     """Address to listen on."""
@@ -277,6 +313,10 @@ class Run(Section):
     """How long a process may take to get ready before it counts as failed."""
 
 
+SECRETS = frozenset({"security.internal_key"})
+"""Settings that are secrets themselves: never shown."""
+
+
 class Settings(Section):
     """All sections."""
 
@@ -284,6 +324,9 @@ class Settings(Section):
     workers: Workers = msgspec.field(default_factory=Workers)
     api: Api = msgspec.field(default_factory=Api)
     security: Security = msgspec.field(default_factory=Security)
+    private_api: PrivateApi = msgspec.field(default_factory=PrivateApi)
+    private_security: PrivateSecurity = msgspec.field(default_factory=PrivateSecurity)
+    security_check: SecurityCheck = msgspec.field(default_factory=SecurityCheck)
     files: Files = msgspec.field(default_factory=Files)
     radius: Radius = msgspec.field(default_factory=Radius)
     rtty: Rtty = msgspec.field(default_factory=Rtty)

@@ -318,6 +318,11 @@ def _contradictions(settings: Settings, origins: Mapping[str, str]) -> list[str]
             lambda: f"expected https://host or https://host:port, got {settings.api.public_url!r}",
         ),
         (
+            "security.internal_key",
+            len(settings.security.internal_key) >= 32 or not settings.security.internal_key,
+            lambda: "expected at least 32 characters, or nothing",
+        ),
+        (
             "security.password_pattern",
             _compiles(settings.security.password_pattern),
             lambda: "is not a regular expression",

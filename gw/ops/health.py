@@ -32,7 +32,10 @@ _NO_SPACE: Final = 100 * _MIB
 _FEW_DESCRIPTORS: Final = 4096
 _QUICKLY_CHECKED: Final = 64 * _MIB
 """Size up to which the whole database is looked through: less than a second."""
-_LISTENERS: Final = ("devices", "api", "security", "files", "metrics")
+_LISTENERS: Final = (
+    "devices", "api", "security", "private_api", "private_security", "files", "metrics",
+    "security_check",
+)  # fmt: skip
 
 
 def examine(settings: Settings) -> Iterator[Finding]:

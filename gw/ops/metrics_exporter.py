@@ -1,6 +1,7 @@
 """The metrics endpoint: a thread of the supervisor that reads the shared counters.
 
-`/metrics` answers Prometheus; `/` is the load balancer's check (200, or 503 while draining).
+`/metrics` answers Prometheus; `/` is the load balancer's check (200, or 503 while draining). The
+security service's check is a second endpoint, without `/metrics`.
 """
 
 from __future__ import annotations
@@ -161,7 +162,7 @@ class _Server(ThreadingHTTPServer):
         self,
         family: socket.AddressFamily,
         address: tuple[str, int],
-        registry: CollectorRegistry,
+        registry: CollectorRegistry | None,
         draining: Callable[[], bool],
     ) -> None:
         self.address_family = family
@@ -203,11 +204,12 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         path = self.path.partition("?")[0]
-        if path == "/metrics":
+        if path == "/metrics" and self.server.registry is not None:
             encode, kind = choose_encoder(self.headers.get("Accept") or "")
             self._answer(200, kind, encode(self.server.registry))
         elif path != "/":
-            self._answer(404, "text/plain; charset=utf-8", b"not found: try /metrics\n")
+            text = b"not found: try /metrics\n" if self.server.registry else b"not found\n"
+            self._answer(404, "text/plain; charset=utf-8", text)
         elif self.server.draining():
             self._answer(503, "text/html; charset=utf-8", b"<html>draining</html>\n")
         else:
@@ -229,17 +231,22 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 class MetricsEndpoint:
-    """The HTTP server and its thread. Binding errors are raised here, as OSError."""
+    """The HTTP server and its thread. Binding errors are raised here, as OSError.
+
+    Without a collector it answers the load balancer's check only.
+    """
 
     def __init__(
         self,
         host: str,
         port: int,
-        collector: Collector,
+        collector: Collector | None,
         draining: Callable[[], bool] = lambda: False,
     ) -> None:
-        registry = CollectorRegistry(auto_describe=False)
-        registry.register(collector)
+        registry = None
+        if collector is not None:
+            registry = CollectorRegistry(auto_describe=False)
+            registry.register(collector)
         family, address = _resolve(host, port)
         self._server = _Server(family, address, registry, draining)
         self.port: int = self._server.server_address[1]

@@ -32,7 +32,19 @@ from gw.store.interface import Batch, PutToken, PutUser
 from gw.store.open import open_store
 from gw.store.rows import TokenRow, UserRow
 
-PORTS = [f"--set={name}.port=0" for name in ("devices", "api", "security", "files", "metrics")]
+PORTS = [
+    f"--set={name}.port=0"
+    for name in (
+        "devices",
+        "api",
+        "security",
+        "private_api",
+        "private_security",
+        "files",
+        "metrics",
+        "security_check",
+    )
+]
 DAY = datetime.timedelta(days=1)
 
 

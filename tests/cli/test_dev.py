@@ -17,7 +17,19 @@ pytestmark = pytest.mark.e2e
 
 DEADLINE = 60.0
 COMMAND = [sys.executable, "-m", "gw"]
-PORTS = [f"--set={name}.port=0" for name in ("devices", "api", "security", "files", "metrics")]
+PORTS = [
+    f"--set={name}.port=0"
+    for name in (
+        "devices",
+        "api",
+        "security",
+        "private_api",
+        "private_security",
+        "files",
+        "metrics",
+        "security_check",
+    )
+]
 ENVIRONMENT = {k: v for k, v in os.environ.items() if not k.startswith("GW_")} | {"NO_COLOR": "1"}
 
 

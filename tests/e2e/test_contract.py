@@ -33,7 +33,10 @@ from gw.simulator.device import SimulatedDevice
 
 pytestmark = pytest.mark.e2e
 
-LISTENERS = ("devices", "api", "security", "files", "metrics")
+LISTENERS = (
+    "devices", "api", "security", "private_api", "private_security", "files", "metrics",
+    "security_check",
+)  # fmt: skip
 FREE_PORTS = [text for name in LISTENERS for text in ("--set", f"{name}.port=0")]
 SERIAL = "02a0c9c0ffee"
 ADMINISTRATOR = "admin@localhost"
@@ -238,7 +241,10 @@ def test_pki_commands_without_a_pki_say_what_to_do(tmp_path, command):
 
 def test_ready_file(served):
     ready = served.ready
-    assert set(ready) == {"devices", "api", "security", "files", "metrics", "pids"}
+    assert set(ready) == {
+        "devices", "api", "security", "private_api", "private_security", "files", "metrics",
+        "security_check", "pids",
+    }  # fmt: skip
     names = load(served.pki / "server.pem")[0].extensions.get_extension_for_class(
         x509.SubjectAlternativeName
     ).value  # fmt: skip

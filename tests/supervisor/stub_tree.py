@@ -43,7 +43,16 @@ class Tree:
                 "workers": {"count": 2, "ring_bytes": 65536},
                 **{
                     name: {"host": "127.0.0.1", "port": 0}
-                    for name in ("devices", "api", "security", "files", "metrics")
+                    for name in (
+                        "devices",
+                        "api",
+                        "security",
+                        "private_api",
+                        "private_security",
+                        "files",
+                        "metrics",
+                        "security_check",
+                    )
                 },
             },
             "ready_file": str(self.ready_file),

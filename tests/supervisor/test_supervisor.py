@@ -15,7 +15,10 @@ from stub_tree import Tree, get, gone, is_alive
 async def test_starts_all_roles_and_says_where_they_are(tree: Tree) -> None:
     await tree.start()
     ready = await tree.ready()
-    assert set(ready) == {"devices", "api", "security", "files", "metrics", "pids"}
+    assert set(ready) == {
+        "devices", "api", "security", "private_api", "private_security", "files", "metrics",
+        "security_check", "pids",
+    }  # fmt: skip
     assert ready["devices"].startswith("127.0.0.1:")
     for name in ("api", "security", "files"):
         assert ready[name].startswith("https://127.0.0.1:")
@@ -33,7 +36,9 @@ async def test_starts_all_roles_and_says_where_they_are(tree: Tree) -> None:
     port = int(ready["devices"].rpartition(":")[2])
     assert started["worker-0"]["sockets"] == {"devices": ["127.0.0.1", port]}
     assert started["worker-1"]["sockets"] == {"devices": ["127.0.0.1", port]}
-    assert set(started["api"]["sockets"]) == {"api", "security", "files"}
+    assert set(started["api"]["sockets"]) == {
+        "api", "security", "files", "private_api", "private_security",
+    }  # fmt: skip
 
 
 async def test_api_starts_once_the_coordinator_is_ready(tree: Tree) -> None:
