@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-import msgspec
-
 from gw._native.ring import Record
 from gw.coordinator import onboarding
 from gw.coordinator.commands import Commands
@@ -30,7 +28,6 @@ log = logs.get("devices")
 _CONNECTED: Final = metrics.index("gw_devices_connected")
 _POLICY_VIOLATION: Final = 1008
 _INTERNAL_ERROR: Final = 1011
-_decode_connect = msgspec.json.Decoder(wire.ConnectParams).decode
 
 
 class Handlers:
@@ -97,7 +94,8 @@ class Handlers:
 
     def _connect(self, record: Record) -> None:
         head = records.decode(records.Connect, record.head)
-        params = _decode_connect(record.body)
+        params = wire.decode("connect", record.body)
+        assert isinstance(params, wire.ConnectParams)
         serial = serial_from_int(record.serial)
         refused = self._refusal(serial)
         if refused:

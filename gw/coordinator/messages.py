@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import Any, Final, TypeVar
+from typing import Final
 
 import msgspec
 
@@ -20,7 +20,13 @@ from gw.core.records import RECORD_VERSION, DeviceMessage
 from gw.ops import logs
 from gw.protocol import messages
 from gw.protocol.configuration import Report, Source
-from gw.store.interface import InsertEvent, InsertHealthCheck, InsertLog, InsertStatistics
+from gw.store.interface import (
+    InsertEvent,
+    InsertHealthCheck,
+    InsertLog,
+    InsertStatistics,
+    PutRequestResult,
+)
 from gw.store.rows import CommandRow
 
 log = logs.get("messages")
@@ -54,7 +60,7 @@ class Messages:
         """
         head = records.decode(DeviceMessage, record.head)
         now = received_at(record)
-        self._store(head, record, shadow, now)
+        self._store(head, record, shadow, session, now)
         if session is None:
             return
         session.traffic(head.rx_bytes, head.tx_bytes, head.messages)
@@ -64,40 +70,60 @@ class Messages:
             source = _SOURCES.get(head.method, Source.OTHER)
             self._keeper.report(shadow, session, Report(head.uuid, head.config_hash, source))
 
-    def _store(self, head: DeviceMessage, record: Record, shadow: Shadow, now: int) -> None:
+    def _store(
+        self,
+        head: DeviceMessage,
+        record: Record,
+        shadow: Shadow,
+        session: DeviceSession | None,
+        now: int,
+    ) -> None:
+        """Write what is to be kept, once (southbound.md 2.2 to 2.12)."""
         serial, body = shadow.serial, record.body
         document = body[head.start : head.start + head.size]
-        match head.method:
-            case "state":
-                op = InsertStatistics(serial, head.uuid, now, document)
-                self._work.write(op, len(document) + 64)
-            case "healthcheck":
-                health = _decode(messages.HealthCheckParams, body)
+        if head.method == "state":
+            # The most frequent one: it is not decoded again.
+            op = InsertStatistics(serial, head.uuid, now, document)
+            self._work.write(op, len(document) + 64)
+            if b'"request_uuid"' in body:
+                state = messages.decode("state", body)
+                assert isinstance(state, messages.StateParams)
+                self._requested(serial, state.request_uuid, document, now)
+            return
+        match messages.decode(head.method, body):
+            case messages.HealthCheckParams() as health:
                 op_health = InsertHealthCheck(serial, head.uuid, health.sanity, now, document)
                 self._work.write(op_health, len(document) + 64)
-            case "log":
-                line = _decode(messages.LogParams, body)
+                self._requested(serial, health.request_uuid, document, now)
+                if session is not None:
+                    session.last_sanity = health.sanity
+            case messages.LogParams() as line:
                 data = b"{}"
                 if line.data is not msgspec.UNSET and bytes(line.data)[:1] in (b"{", b"["):
                     data = bytes(line.data)
-                self._log(shadow, shadow.row.applied_uuid, line.severity, LOG, now, line.log, data)
-            case "crashlog":
-                crash = _decode(messages.CrashLogParams, body)
+                # Quirk: log-newline. Quirk: log-before-result.
+                text = line.log.rstrip("\r\n")
+                self._log(shadow, shadow.row.applied_uuid, line.severity, LOG, now, text, data)
+            case messages.CrashLogParams() as crash:
                 text = "".join(f"{one}\r\n" for one in crash.loglines)
                 self._log(shadow, crash.uuid, 0, CRASH, now, text, b"{}")
-            case "rebootLog":
-                reboot = _decode(messages.RebootLogParams, body)
+            case messages.RebootLogParams() as reboot:
                 data = msgspec.json.encode({"info": reboot.info})
                 self._log(shadow, reboot.uuid, 6, REBOOT, reboot.date, reboot.type, data)
-            case "recovery":
-                self._recovery(_decode(messages.RecoveryParams, body), record, shadow, now)
-            case "event":
-                event = _decode(messages.EventParams, body).data.event[1]
+            case messages.RecoveryParams() as recovery:
+                self._recovery(recovery, record, shadow, now)
+            case messages.EventParams(data=messages.EventData(event=(_, event))):
                 self._work.write(InsertEvent(serial, now, event.type, bytes(event.payload)))
-            case "deviceupdate":
-                update = _decode(messages.DeviceUpdateParams, body)
-                if update.currentPassword is not None:
-                    shadow.set(self._work, device_password=update.currentPassword)
+            case messages.DeviceUpdateParams(currentPassword=str(password)):
+                shadow.set(self._work, device_password=password)
+            case _:
+                pass  # passed on, or logged only
+
+    def _requested(self, serial: str, command: str | None, document: bytes, now: int) -> None:
+        """The message that a `request` asked for: the command's result (2.2, 3.12)."""
+        if command:
+            text = document.decode()
+            self._work.write(PutRequestResult(command, serial, text, now), len(text) + 256)
 
     def _log(
         self,
@@ -142,16 +168,3 @@ class Messages:
                 self._commands.unsent(command, "the queue to the worker is full")
 
         self._work.then(send)
-
-
-_P = TypeVar("_P", bound=messages.Params)
-_decoders: dict[type[messages.Params], Any] = {}
-
-
-def _decode(kind: type[_P], body: bytes) -> _P:
-    """Decode params that the worker has validated."""
-    decoder = _decoders.get(kind)
-    if decoder is None:
-        decoder = _decoders[kind] = msgspec.json.Decoder(kind)
-    result: _P = decoder.decode(body)
-    return result

@@ -28,6 +28,7 @@ _KINDS: Final = {
     interface.InsertEvent: "event",
     interface.PutCommand: "command",
     interface.PatchCommand: "command",
+    interface.PutRequestResult: "command",
     interface.PutDevice: "device",
     interface.PatchDevice: "device",
     interface.AdoptPending: "device",

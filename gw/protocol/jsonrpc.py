@@ -26,10 +26,12 @@ class MalformedMessageError(Exception):
 class ProtocolError(Exception):
     """The message breaks the protocol; it is counted, and the session ends at the limit."""
 
-    def __init__(self, reason: str, text: str) -> None:
+    def __init__(self, reason: str, text: str, *, tolerated: bool = False) -> None:
         super().__init__(text)
         self.reason = reason
         """Label of gw_protocol_errors_total."""
+        self.tolerated = tolerated
+        """Ends no session: owgw only warns of it (southbound.md 1.4, 1.5, 1.6, 2.2, 2.12)."""
 
 
 class Form(Enum):
@@ -86,14 +88,16 @@ def form_of(envelope: Envelope) -> Form:
         if envelope.radius is not msgspec.UNSET:
             return Form.RADIUS
         raise ProtocolError("not_jsonrpc", "the message has neither `jsonrpc` nor `radius`")
-    if envelope.method is not msgspec.UNSET:
-        if envelope.params is msgspec.UNSET:
-            raise ProtocolError("bad_params", f"`{envelope.method[:40]}` has no params")
+    if envelope.method is not msgspec.UNSET and envelope.params is not msgspec.UNSET:
         return Form.EVENT
     answered = envelope.result is not msgspec.UNSET or envelope.error is not msgspec.UNSET
     if answered and envelope.id is not msgspec.UNSET:
         return Form.ANSWER
-    raise ProtocolError("not_jsonrpc", "the message is neither a method call nor an answer")
+    if envelope.method is not msgspec.UNSET:
+        text = f"`{envelope.method[:40]}` has no params"
+        raise ProtocolError("bad_params", text, tolerated=True)
+    text = "the message is neither a method call nor an answer"
+    raise ProtocolError("not_jsonrpc", text, tolerated=True)
 
 
 def rpc_id(envelope: Envelope) -> int:

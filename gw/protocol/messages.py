@@ -1,14 +1,16 @@
 """Messages of devices as typed structs, one per method (southbound.md section 2).
 
-Documents that are only passed on (`state`, `data`, `capabilities`) stay raw text.
+Documents that are only passed on (`state`, `data`, `capabilities`) stay raw text. What agents in
+the field do otherwise is tolerated by a named quirk each, see `gw.protocol.quirks`.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Final
 
 import msgspec
 
+from gw.protocol import quirks
 from gw.protocol.jsonrpc import MalformedMessageError, ProtocolError
 
 if TYPE_CHECKING:
@@ -17,28 +19,34 @@ else:
     Uuid = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)] | float
     """Configuration id as devices report it; `decode` leaves no float."""
 
-UNKNOWN_UUID: Final = 1
-"""What agents themselves report when they have no configuration of a gateway."""
-_MISREAD_UUID: Final = -(2.0**63)
-"""What a switch makes of an id that was a string."""
+UNKNOWN_UUID: Final = quirks.UNKNOWN_UUID
 Severity = Annotated[int, msgspec.Meta(ge=0, le=7)]
 ConfigHash = Annotated[str, msgspec.Meta(pattern=r"^([0-9a-f]{32})?$")]
+Serial = Annotated[str, msgspec.Meta(max_length=64)]
+"""Spaces and upper case are still to be taken off."""
+Short = Annotated[str, msgspec.Meta(max_length=512)]
+"""Names, versions, reasons, passwords."""
+Text = Annotated[str, msgspec.Meta(max_length=262_144)]
+"""Log text; the longest of agents has 4 KB."""
+Lines = Annotated[list[Text], msgspec.Meta(max_length=10_000)]
+Time = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
+"""Unix time by the device's clock; its unit is the device's."""
 
 
 class Params(msgspec.Struct):
     """What every message carries."""
 
-    serial: str
+    serial: Serial
 
 
 class ConnectParams(Params):
     """`connect` (2.1)."""
 
     uuid: Uuid
-    firmware: str
+    firmware: Short
     capabilities: msgspec.Raw
-    password: str | None = None
-    reason: str | None = None
+    password: Short | None = None
+    reason: Short | None = None
     config_hash: ConfigHash = ""
 
 
@@ -47,7 +55,7 @@ class StateParams(Params):
 
     uuid: Uuid
     state: msgspec.Raw
-    request_uuid: str | None = None
+    request_uuid: Short | None = None
     config_hash: ConfigHash = ""
 
 
@@ -57,14 +65,14 @@ class HealthCheckParams(Params):
     uuid: Uuid
     sanity: Annotated[int, msgspec.Meta(ge=0, le=100)]
     data: msgspec.Raw
-    request_uuid: str | None = None
+    request_uuid: Short | None = None
     config_hash: ConfigHash = ""
 
 
 class LogParams(Params):
     """`log` (2.4)."""
 
-    log: str
+    log: Text
     severity: Severity
     data: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
 
@@ -73,16 +81,16 @@ class CrashLogParams(Params):
     """`crashlog` (2.5)."""
 
     uuid: Uuid
-    loglines: list[str]
+    loglines: Lines
 
 
 class RebootLogParams(Params):
     """`rebootLog` (2.6)."""
 
     uuid: Uuid
-    type: str
-    date: Annotated[int, msgspec.Meta(ge=0, le=2**53)]
-    info: list[Any]
+    type: Short
+    date: Time
+    info: Annotated[list[msgspec.Raw], msgspec.Meta(max_length=10_000)]
 
 
 class PingParams(Params):
@@ -94,7 +102,7 @@ class PingParams(Params):
 
 
 class ConfigPendingParams(Params):
-    """`cfgpending` (2.8)."""
+    """`cfgpending` (2.8): `active` runs, `uuid` is to come; a notice, and no report."""
 
     uuid: Uuid
     active: Uuid
@@ -103,22 +111,22 @@ class ConfigPendingParams(Params):
 class DeviceUpdateParams(Params):
     """`deviceupdate` (2.9)."""
 
-    currentPassword: str | None = None  # noqa: N815 - name on the wire
+    currentPassword: Short | None = None  # noqa: N815 - name on the wire
 
 
 class RecoveryParams(Params):
     """`recovery` (2.10)."""
 
     uuid: Uuid
-    firmware: str
+    firmware: Short
     reboot: bool
-    loglines: list[str]
+    loglines: Lines
 
 
 class EventPayload(msgspec.Struct):
     """What happened."""
 
-    type: str
+    type: Annotated[str, msgspec.Meta(min_length=1, max_length=128)]
     payload: msgspec.Raw = msgspec.Raw(b"{}")
 
 
@@ -134,9 +142,30 @@ class EventParams(Params):
     data: EventData
 
 
-class DataParams(Params):
-    """`alarm`, `wifiscan`, `telemetry`, `venue_broadcast` (2.11, 2.13, 2.14)."""
+class AlarmParams(Params):
+    """`alarm` (2.13): `data` is an object; a switch sends text in all of its members."""
 
+    data: msgspec.Raw
+
+
+class WifiScanParams(Params):
+    """`wifiscan`, sent unasked (2.13): `data` is an array of cells, `uuid` may be there."""
+
+    data: msgspec.Raw
+    uuid: Uuid | msgspec.UnsetType = msgspec.UNSET
+
+
+class TelemetryParams(Params):
+    """`telemetry` (2.11): `data` is an object by type; that `adhoc` is there is what counts."""
+
+    data: msgspec.Raw
+    adhoc: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
+
+
+class VenueBroadcastParams(Params):
+    """`venue_broadcast` (2.14)."""
+
+    timestamp: Time
     data: msgspec.Raw
 
 
@@ -152,21 +181,59 @@ METHODS: Final[dict[str, type[Params]]] = {
     "deviceupdate": DeviceUpdateParams,
     "recovery": RecoveryParams,
     "event": EventParams,
-    "alarm": DataParams,
-    "wifiscan": DataParams,
-    "telemetry": DataParams,
-    "venue_broadcast": DataParams,
+    "alarm": AlarmParams,
+    "wifiscan": WifiScanParams,
+    "telemetry": TelemetryParams,
+    "venue_broadcast": VenueBroadcastParams,
 }
 
 WITHOUT_CONNECT: Final = frozenset(
     ("connect", "log", "crashlog", "rebootLog", "ping", "recovery", "venue_broadcast")
 )
-"""Methods that may come before `connect`: an agent may send a `log` first (agents.md, connect)."""
+"""Methods that may come before `connect`. Quirk: log-before-connect."""
+
+REPORTS: Final = frozenset(("state", "healthcheck", "ping"))
+"""Methods whose uuid is news of the configuration, besides `connect`. Others tell what ran when
+they were written, or what is to come."""
 
 DOCUMENTS: Final = {"state": "state", "healthcheck": "data"}
-"""Member that must be an object and is stored as the device sent it."""
+"""Member that is stored as the device sent it."""
+
+LIMITS: Final = {
+    "connect": 131_072,
+    "ping": 4096,
+    "cfgpending": 4096,
+    "deviceupdate": 4096,
+    "alarm": 65_536,
+    "event": 262_144,
+    "venue_broadcast": 65_536,
+}
+"""Largest params, expanded, bytes; the others end at `devices.max_expanded_bytes`. The largest
+`connect` seen has 3 KB."""
+
+_OBJECT, _ARRAY = b"{", b"["
+_SHAPES: Final = {
+    "connect": ("capabilities", _OBJECT),
+    "state": ("state", _OBJECT),
+    "healthcheck": ("data", _OBJECT),
+    "alarm": ("data", _OBJECT),
+    "wifiscan": ("data", _ARRAY + _OBJECT),
+    "telemetry": ("data", _OBJECT),
+    "venue_broadcast": ("data", _OBJECT),
+}
+"""Raw members that must be an object, or an array."""
+
+_TEXTS: Final = {
+    "connect": ("firmware", "password", "reason"),
+    "log": ("log",),
+    "rebootLog": ("type",),
+    "deviceupdate": ("currentPassword",),
+    "recovery": ("firmware",),
+}
+"""Members that end in columns of text."""
 
 _decoders = {method: msgspec.json.Decoder(kind).decode for method, kind in METHODS.items()}
+_decode_members = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 
 
 def decode(method: str, params: bytes) -> Params:
@@ -178,38 +245,78 @@ def decode(method: str, params: bytes) -> Params:
     decoder = _decoders.get(method)
     if decoder is None:
         raise ProtocolError("unknown_method", f"unknown method {method[:40]!r}")
+    limit = LIMITS.get(method)
+    if limit is not None and len(params) > limit:
+        raise ProtocolError("bad_params", f"{method} has {len(params)} bytes, above {limit}")
     try:
         result: Params = decoder(params)
     except msgspec.ValidationError as error:
-        raise ProtocolError("bad_params", f"{method}: {error}") from error
+        text = f"{method}: {error}"
+        raise ProtocolError("bad_params", text, tolerated=_tolerated(method, params)) from error
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise ProtocolError("bad_params", f"{method}: params are not JSON: {error}") from error
+        # Only params that were compressed come so far, and owgw does not count them (1.6).
+        text = f"{method}: params are not JSON: {error}"
+        raise ProtocolError("bad_params", text, tolerated=True) from error
     except RecursionError as error:
         raise MalformedMessageError("depth", f"{method}: params are nested too deeply") from error
     _whole_uuids(result)
-    name = DOCUMENTS.get(method)
-    if name is not None and not is_object(getattr(result, name)):
-        raise ProtocolError("bad_params", f"{method}: `{name}` is not an object")
-    if method == "connect" and not is_object(result.capabilities):  # type: ignore[attr-defined]
-        raise ProtocolError("bad_params", "connect: `capabilities` is not an object")
+    _storable(method, result)
+    name, starts = _SHAPES.get(method, ("", b""))
+    if name and memoryview(getattr(result, name))[0] not in starts:
+        kind = "an object" if starts == _OBJECT else "an array or object"
+        raise ProtocolError("bad_params", f"{method}: `{name}` is not {kind}")
     return result
 
 
-def _whole_uuids(params: Params) -> None:
-    """Quirk of switch agents: ids are doubles, and one they misread is -9.2e18 for ever.
+def _tolerated(method: str, params: bytes) -> bool:
+    """Tell whether owgw only warns of such params: firmware in the field may live on that.
 
-    Such a device has no configuration of ours; it is to connect, and to get one (agents.md).
+    A message without `serial` (1.5), a `state` without one of its members (2.2), any `event` that
+    is none (2.12). Quirk: missing-members.
     """
+    if method == "event":
+        return True
+    try:
+        members = _decode_members(params)
+    except (msgspec.DecodeError, RecursionError):
+        return False
+    return "serial" not in members or (method == "state" and not {"uuid", "state"} <= set(members))
+
+
+def _whole_uuids(params: Params) -> None:
     for name in ("uuid", "active"):
         value = getattr(params, name, None)
-        if not isinstance(value, float):
-            continue
-        if value == _MISREAD_UUID:
-            setattr(params, name, UNKNOWN_UUID)
-        elif value.is_integer() and 0 <= value < 2**63:
-            setattr(params, name, int(value))
-        else:
-            raise ProtocolError("bad_params", f"{name} {value:g} is not an id")
+        if isinstance(value, float):
+            whole = quirks.whole_uuid(value)
+            if whole is None:
+                raise ProtocolError("bad_params", f"{name} {value:g} is not an id")
+            setattr(params, name, whole)
+
+
+def _storable(method: str, params: Params) -> None:
+    """Replace NUL characters, which columns of text cannot hold in every database."""
+    for name in _TEXTS.get(method, ()):
+        text = getattr(params, name)
+        if text is not None and "\0" in text:
+            setattr(params, name, text.replace("\0", "\ufffd"))
+    match params:
+        case CrashLogParams(loglines=lines) | RecoveryParams(loglines=lines):
+            lines[:] = [line.replace("\0", "\ufffd") for line in lines]
+        case EventParams(data=EventData(event=(_, payload))):
+            payload.type = payload.type.replace("\0", "\ufffd")
+
+
+def reported(method: str, params: Params) -> tuple[int, str]:
+    """Return uuid and hash of the configuration that a message says runs; uuid -1: it says none."""
+    if method not in REPORTS:
+        return -1, ""
+    content: str = getattr(params, "config_hash", "")
+    # A `ping` tells what runs (`active`) apart from what is to come.
+    for name in ("active", "uuid"):
+        uuid: int | msgspec.UnsetType = getattr(params, name, msgspec.UNSET)
+        if uuid is not msgspec.UNSET:
+            return uuid, content
+    return -1, content
 
 
 def is_object(raw: msgspec.Raw) -> bool:
@@ -221,20 +328,23 @@ def is_object(raw: msgspec.Raw) -> bool:
 class Capabilities(msgspec.Struct):
     """The capabilities that the gateway itself uses (4.6); all are optional."""
 
-    compatible: str = ""
-    model: str = ""
-    platform: str = ""
+    compatible: Short = ""
+    model: Short = ""
+    platform: Short = ""
     compress_cmd: bool = False
     restrictions: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
     developer: bool | None = None
-    label_macaddr: str = ""
+    label_macaddr: Short = ""
 
 
 _decode_capabilities = msgspec.json.Decoder(Capabilities).decode
 
 
 def capabilities(raw: bytes | msgspec.Raw) -> Capabilities:
-    """Decode capabilities; members of a wrong type count as absent, as agents differ."""
+    """Decode capabilities; members of a wrong type count as absent, as agents differ.
+
+    Quirk: odd-capabilities. Quirk: version-shapes. Quirk: platform-case. Quirk: model-only.
+    """
     try:
         found = _decode_capabilities(raw)
     except msgspec.ValidationError:
@@ -247,6 +357,8 @@ def capabilities(raw: bytes | msgspec.Raw) -> Capabilities:
                 except msgspec.ValidationError:
                     continue
                 setattr(found, name, getattr(one, name))
+    for name in ("compatible", "model", "platform", "label_macaddr"):
+        setattr(found, name, getattr(found, name).replace("\0", "\ufffd"))
     found.platform = found.platform.lower()
     found.compatible = found.compatible or found.model
     return found

@@ -120,6 +120,19 @@ class PatchCommand(Op):
     values: dict[str, Any]
 
 
+class PutRequestResult(Op):
+    """The message that a `request` asked for has come: it is the command's result.
+
+    Only for a command `request` of that device; its status stays, so it keeps its one final one,
+    and `completed` moves only if that is `completed`.
+    """
+
+    uuid: str
+    serial: str
+    results: str
+    now: int
+
+
 class DeleteCommands(Op):
     """Delete one command (`uuid`), or those of `serial` submitted from `start` to `end`."""
 

@@ -225,6 +225,12 @@ WRITERS: Final[dict[type[interface.Op], Writer]] = {
     ),
     interface.PutCommand: _put(COMMANDS),
     interface.PatchCommand: _patch_command,
+    interface.PutRequestResult: _many(
+        "UPDATE commands SET results = ?, "
+        "completed = CASE WHEN status = 'completed' THEN ? ELSE completed END "
+        "WHERE uuid = ? AND serial_number = ? AND command = 'request'",
+        *("results", "now", "uuid", "serial"),
+    ),
     interface.DeleteCommands: _delete_commands,
     interface.DeleteRecords: _delete_records,
     interface.PutDefaultConfiguration: _put(DEFAULT_CONFIGURATIONS),

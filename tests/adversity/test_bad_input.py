@@ -104,13 +104,10 @@ def message(method: str, **params: object) -> bytes:
 BOMB = base64.b64encode(zlib.compress(bytes(64_000_000), 9)).decode()
 TOLERATED = {
     "no jsonrpc": (b'{"method":"state","params":{}}', "not_jsonrpc"),
-    "neither call nor answer": (b'{"jsonrpc":"2.0"}', "not_jsonrpc"),
     "method is a number": (b'{"jsonrpc":"2.0","method":1,"params":{}}', "not_jsonrpc"),
-    "no params": (b'{"jsonrpc":"2.0","method":"state"}', "bad_params"),
     "params is an array": (b'{"jsonrpc":"2.0","method":"state","params":[]}', "bad_params"),
     "unknown method": (message("nonsense", serial=BAD), "unknown_method"),
     "serial is a number": (message("state", serial=1, uuid=1, state={}), "bad_params"),
-    "no serial": (message("state", uuid=1, state={}), "bad_params"),
     "uuid is text": (message("state", serial=BAD, uuid="1", state={}), "bad_params"),
     "uuid is negative": (message("state", serial=BAD, uuid=-1, state={}), "bad_params"),
     "uuid is above 64 bits": (message("state", serial=BAD, uuid=2**64, state={}), "bad_params"),
@@ -122,6 +119,18 @@ TOLERATED = {
     "not base64": (message("state", compress_64="***"), "bad_compression"),
     "not zlib": (message("state", compress_64="bm90IHpsaWI="), "bad_compression"),
     "a zlib bomb": (message("state", compress_64=BOMB), "bad_compression"),
+    "firmware is too long": (
+        message("connect", serial=BAD, uuid=1, firmware="x" * 513, capabilities={}), "bad_params"),
+    "an alarm is too large": (
+        message("alarm", serial=BAD, data={"text": "x" * 70_000}), "bad_params"),
+}  # fmt: skip
+WARNED = {
+    "neither call nor answer": (b'{"jsonrpc":"2.0"}', "not_jsonrpc"),
+    "an error without id": (b'{"jsonrpc":"2.0","error":{"code":-32700}}', "not_jsonrpc"),
+    "no params": (b'{"jsonrpc":"2.0","method":"state"}', "bad_params"),
+    "no serial": (message("state", uuid=1, state={}), "bad_params"),
+    "no uuid": (message("state", serial=BAD, state={}), "bad_params"),
+    "no pair": (message("event", serial=BAD, data={"event": [1]}), "bad_params"),
     "compressed nonsense": (
         message("state", compress_64=base64.b64encode(zlib.compress(b"{nope")).decode()),
         "bad_params"),
@@ -138,6 +147,17 @@ async def test_protocol_error_is_counted_and_the_session_goes_on(gateway, bad, t
     for _ in range(9):
         bad.send_text(text)
     await ended(gateway, bad, 1008, "protocol_errors")
+
+
+@pytest.mark.parametrize(("text", "reason"), WARNED.values(), ids=WARNED.keys())
+async def test_what_owgw_only_warns_of_is_counted_and_ends_no_session(gateway, bad, text, reason):
+    for _ in range(30):
+        bad.send_text(text)
+    await bad.confirm(WAIT)
+    assert await gateway.metric("gw_protocol_errors_total", reason=reason) == 30
+    assert bad.connected
+    logged = [one for one in gateway.logged("protocol error") if one["serial"] == BAD]
+    assert len(logged) == 10, "not a line for each"
 
 
 async def test_answer_to_no_request_is_counted_and_ignored(gateway, bad):

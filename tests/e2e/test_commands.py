@@ -86,12 +86,29 @@ async def test_ping_answers_with_the_round_trip(gateway, join):
     assert float(answer["latency"][:-3]) > 0
 
 
-async def test_request_brings_the_message_with_its_id(gateway, join):
-    device = await join("02a0d3000011")
-    command = (await send(gateway, device, "request", message="state")).json()
+@pytest.mark.parametrize("wanted", ["state", "healthcheck"])
+async def test_request_brings_the_message_with_its_id(gateway, join, wanted):
+    """The message is the command's result; it comes after the answer, which has the status."""
+    device = await join("02a0d3000011" if wanted == "state" else "02a0d3000018")
+    command = (await send(gateway, device, "request", message=wanted)).json()
     assert command["status"] == "completed"
     message = await device.wait_for("request", WAIT)
     assert message.params["request_uuid"] == command["UUID"]
+    async with asyncio.timeout(WAIT):
+        while "unit" not in command["results"]:
+            await asyncio.sleep(0.05)
+            command = await gateway.get(f"command/{command['UUID']}")
+    assert (command["status"], command["errorCode"]) == ("completed", 0)
+    newest = "statistics" if wanted == "state" else "healthchecks"
+    shown = await gateway.get(f"device/{device.serial}/{newest}?lastOnly=true")
+    assert command["results"] == (shown if wanted == "state" else shown["values"])
+    # Another device, or another command, is not changed by naming it.
+    other = await join("02a0d3000019" if wanted == "state" else "02a0d300001a")
+    other.send("healthcheck", {"uuid": 1, "sanity": 1, "data": {}, "request_uuid": command["UUID"]})
+    await other.confirm(WAIT)
+    least = 2 if wanted == "healthcheck" else 1
+    await gateway.wait_metric("gw_store_records_committed_total", least, kind="healthcheck")
+    assert await gateway.get(f"command/{command['UUID']}") == command
 
 
 async def test_devices_refusal_is_a_400_with_the_command(gateway, join):

@@ -75,10 +75,86 @@ def test_required_members(method, member, change):
     del params[member]
     if change != "missing":
         params[member] = None if change == "null" else {"serial": 1} if member == "uuid" else 7.5
-    if change != "missing" and member == "data" and method not in ("healthcheck", "event"):
-        assert bytes(messages.decode(method, encode(params)).data) == encode(params[member])
-    else:
-        assert refused(method, params) == "bad_params"
+    assert refused(method, params) == "bad_params"
+
+
+@pytest.mark.parametrize(
+    ("method", "member", "longest"),
+    [
+        ("connect", "firmware", 512),
+        ("connect", "reason", 512),
+        ("log", "log", 262_144),
+        ("rebootLog", "type", 512),
+        ("recovery", "firmware", 512),
+        ("deviceupdate", "currentPassword", 512),
+    ],
+)
+def test_length_of_texts(method, member, longest):
+    assert messages.decode(method, encode(BY_METHOD[method] | {member: "x" * longest}))
+    assert refused(method, BY_METHOD[method] | {member: "x" * (longest + 1)}) == "bad_params"
+
+
+@pytest.mark.parametrize("method", ["crashlog", "recovery", "rebootLog"])
+def test_number_of_lines(method):
+    member = "info" if method == "rebootLog" else "loglines"
+    assert messages.decode(method, encode(BY_METHOD[method] | {member: [""] * 10_000}))
+    assert refused(method, BY_METHOD[method] | {member: [""] * 10_001}) == "bad_params"
+
+
+@pytest.mark.parametrize("method", messages.LIMITS)
+def test_size_of_params(method):
+    size = messages.LIMITS[method] - len(encode(BY_METHOD[method] | {"more": ""}))
+    assert messages.decode(method, encode(BY_METHOD[method] | {"more": "x" * size}))
+    assert refused(method, BY_METHOD[method] | {"more": "x" * (size + 1)}) == "bad_params"
+
+
+@pytest.mark.parametrize(
+    ("method", "change", "tolerated"),
+    [
+        ("state", {"serial": None}, True),
+        ("log", {"serial": None}, True),
+        ("state", {"uuid": None}, True),
+        ("state", {"state": None}, True),
+        ("event", {"data": {"event": []}}, True),
+        ("healthcheck", {"sanity": None}, False),
+        ("connect", {"capabilities": None}, False),
+        ("state", {"uuid": -1}, False),
+        ("state", {"state": []}, False),
+        ("log", {"severity": 9}, False),
+    ],
+)
+def test_what_owgw_only_warns_of_ends_no_session(method, change, tolerated):
+    """None: the member is missing."""
+    params = BY_METHOD[method] | change
+    params = {name: value for name, value in params.items() if value is not None}
+    with pytest.raises(ProtocolError) as caught:
+        messages.decode(method, encode(params))
+    assert caught.value.tolerated is tolerated
+
+
+def test_nul_characters_are_replaced():
+    for method, member in (("connect", "firmware"), ("log", "log"), ("rebootLog", "type")):
+        found = messages.decode(method, encode(BY_METHOD[method] | {member: "a\0b"}))
+        assert getattr(found, member) == "a\ufffdb"
+    found = messages.decode("crashlog", encode(BY_METHOD["crashlog"] | {"loglines": ["\0", "x"]}))
+    assert found.loglines == ["\ufffd", "x"]
+    event = {"event": [1, {"type": "a\0", "payload": {"text": "\0"}}]}
+    found = messages.decode("event", encode(BY_METHOD["event"] | {"data": event}))
+    assert found.data.event[1].type == "a\ufffd"
+    assert json.loads(bytes(found.data.event[1].payload)) == {"text": "\0"}
+    assert messages.capabilities(encode({"model": "m\0"})).compatible == "m\ufffd"
+
+
+@pytest.mark.parametrize(
+    ("method", "uuid"),
+    [("state", 7), ("healthcheck", 7), ("ping", 3), ("cfgpending", -1), ("rebootLog", -1),
+     ("crashlog", -1), ("recovery", -1), ("wifiscan", -1), ("log", -1)],
+)  # fmt: skip
+def test_which_uuid_is_news_of_the_configuration(method, uuid):
+    """A log of a crash names what ran then, a notice what is to come: neither is a report."""
+    more = {"active": 3} if method in ("ping", "cfgpending") else {}
+    found = messages.decode(method, encode(BY_METHOD[method] | {"uuid": 7} | more))
+    assert messages.reported(method, found) == (uuid, "")
 
 
 def test_switch_that_misread_an_id_may_connect():

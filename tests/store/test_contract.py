@@ -640,3 +640,23 @@ async def test_command_has_one_final_status(store):
     await write(store, ops.PatchCommand("u7", {"attach_size": 5}))
     found = await store.command("u7")
     assert (found.status, found.error_text, found.attach_size) == ("failed", "away", 5)
+
+
+async def test_what_a_request_asked_for_is_its_result_and_no_second_status(store):
+    for uuid, command, status, serial in (
+        ("r1", "request", "completed", A),
+        ("r2", "request", "timedout", A),
+        ("r3", "request", "executing", A),
+        ("r4", "trace", "completed", A),
+        ("r5", "request", "completed", B),
+    ):
+        row = rows.CommandRow(
+            uuid=uuid, serial_number=serial, command=command, status=status, completed=5
+        )
+        await write(store, ops.PutCommand(row))
+        await write(store, ops.PutRequestResult(uuid, A, '{"unit":1}', 90))
+        found = await store.command(uuid)
+        mine = uuid in ("r1", "r2", "r3")
+        assert found.status == status
+        assert found.results == ('{"unit":1}' if mine else "{}")
+        assert found.completed == (90 if uuid == "r1" else 5)

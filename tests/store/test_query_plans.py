@@ -150,6 +150,7 @@ async def test_writes(path, monkeypatch):
         ops.DeleteCapabilities(A),
         ops.PutCommand(command),
         ops.PatchCommand("u", {"status": "completed"}),
+        ops.PutRequestResult("u", A, "{}", 1),
         ops.DeleteCommands(uuid="u"),
         ops.DeleteCommands(serial=A, start=1, end=2),
         ops.DeleteRecords("statistics", A, 1, 2),
