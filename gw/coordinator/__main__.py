@@ -5,13 +5,17 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import socket
 import sys
 import time
 from typing import Final
 
 import uvloop
 
+from gw.bus.envelopes import Envelope
+from gw.bus.open import open_bus
 from gw.coordinator import commands as states
+from gw.coordinator.announcer import Announcer
 from gw.coordinator.commands import Commands
 from gw.coordinator.executor import Executor
 from gw.coordinator.handlers import Handlers
@@ -21,6 +25,7 @@ from gw.coordinator.links import Links
 from gw.coordinator.presence import Presence
 from gw.coordinator.requests import Requests
 from gw.coordinator.shadow import Shadows
+from gw.coordinator.system_id import system_id
 from gw.coordinator.tables import Tables
 from gw.coordinator.work import Committer
 from gw.core.bootstrap import Bootstrap, announce_ready, load
@@ -110,6 +115,20 @@ async def housekeeping(
             await settle_leftovers(store, keeper, shadows, commands, int(started))
 
 
+async def sum_up(announcer: Announcer, presence: Presence, settings: Settings) -> None:
+    """Tell the number of connections now and then, for ever."""
+    while True:
+        await asyncio.sleep(settings.bus.update_seconds)
+        announcer.update(presence)
+
+
+def private_url(settings: Settings) -> str:
+    """Return the URL by which sister services know this gateway."""
+    return settings.bus.private_url.rstrip("/") or (
+        f"https://{socket.gethostname()}:{settings.private_api.port}"
+    )
+
+
 async def serve(bootstrap: Bootstrap) -> None:
     """Coordinate until SIGTERM, then empty the queues, commit and end."""
     log = logs.get("coordinator")
@@ -117,7 +136,8 @@ async def serve(bootstrap: Bootstrap) -> None:
     counters = metrics.CounterPage(bootstrap.counters_memfd, bootstrap.counters_slot)
     store = open_store(settings.store, settings.run.data)
     await store.migrate()
-    work = Committer(store, settings.store, counters)
+    bus = open_bus(settings, counters)
+    work = Committer(store, settings.store, counters, bus)
     committing = asyncio.create_task(work.run())
     await make_first_administrator(store, work, settings)
 
@@ -125,7 +145,11 @@ async def serve(bootstrap: Bootstrap) -> None:
     presence = Presence()
     shadows = Shadows(store)
     commands = Commands(work)
-    keeper = Keeper(work, store, links, presence, commands, settings.configuration, counters)
+    envelope = Envelope(system_id(settings.run.data), private_url(settings))
+    announcer = Announcer(work, store, bus, envelope)
+    keeper = Keeper(
+        work, store, links, presence, commands, settings.configuration, counters, announcer
+    )
     executor = Executor(work, store, links, presence, shadows, commands)
     await executor.load()
     handlers = Handlers(
@@ -137,6 +161,7 @@ async def serve(bootstrap: Bootstrap) -> None:
         commands,
         keeper,
         executor,
+        announcer,
         counters,
         bootstrap.generation,
     )
@@ -152,6 +177,7 @@ async def serve(bootstrap: Bootstrap) -> None:
         asyncio.create_task(
             housekeeping(keeper, executor, shadows, work, commands, store, settings)
         ),
+        asyncio.create_task(sum_up(announcer, presence, settings)),
     ]
     for ends in bootstrap.rings:
         if ends.name == "api":
@@ -194,6 +220,7 @@ async def serve(bootstrap: Bootstrap) -> None:
     await asyncio.gather(*tasks[1:], return_exceptions=True)
     work.stop()
     await committing
+    await bus.close()
     await store.close()
 
 

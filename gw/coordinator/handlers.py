@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from gw._native.ring import Record
 from gw.coordinator import onboarding
+from gw.coordinator.announcer import Announcer
 from gw.coordinator.commands import Commands
 from gw.coordinator.executor import Executor
 from gw.coordinator.keeper import Keeper
@@ -43,6 +44,7 @@ class Handlers:
         commands: Commands,
         keeper: Keeper,
         executor: Executor,
+        announcer: Announcer,
         counters: metrics.CounterPage,
         generation: int,
     ) -> None:
@@ -53,9 +55,10 @@ class Handlers:
         self.shadows = shadows
         self._keeper = keeper
         self._executor = executor
+        self.announcer = announcer
         self._counters = counters
         self._generation = generation
-        self._messages = Messages(work, keeper, commands, links)
+        self._messages = Messages(work, keeper, commands, links, announcer)
         self.defaults: dict[str, DefaultConfigurationRow] = {}
         self.blacklist: dict[str, BlacklistRow] = {}
         self._handlers: dict[int, Any] = {
@@ -66,6 +69,7 @@ class Handlers:
             Kind.ANSWER: self._answer,
             Kind.SESSION_SNAPSHOT: self._snapshot,
             Kind.RPC_UNSENT: self._unsent,
+            Kind.DEVICE_PING: self._ping,
         }
 
     def handle(self, record: Record) -> None:
@@ -82,6 +86,26 @@ class Handlers:
                 self._presence.remove(serial, record.session)
                 self._links.close(record.session, serial, _INTERNAL_ERROR, "error")
             raise
+
+    def replay(self, record: Record) -> None:
+        """Announce a record again: it is stored, but perhaps the bus has not got it."""
+        serial = serial_from_int(record.serial)
+        shadow = self.shadows.cached(serial)
+        if shadow is None or serial in self.blacklist:
+            return
+        announcer = self.announcer
+        match record.kind:
+            case Kind.CONNECT:
+                connect = records.decode(records.Connect, record.head)
+                announcer.connected(record, connect, shadow.row.locale, received_at(record))
+            case Kind.DISCONNECT:
+                announcer.disconnected(serial, record.session, received_at(record), record)
+            case Kind.MESSAGE if not shadow.row.quarantined:
+                self._messages.replay(record, shadow)
+            case Kind.ANSWER:
+                announcer.answered(
+                    record, records.decode(records.Answer, record.head).method, serial
+                )
 
     # -- sessions
 
@@ -101,6 +125,7 @@ class Handlers:
         if refused:
             log.warning("device refused", serial=serial, address=head.address, reason=refused)
             reason = "blacklisted" if serial in self.blacklist else "refused"
+            self._announce_refusal(record, head, params)
             self._work.then(
                 lambda: self._links.close(record.session, serial, _POLICY_VIOLATION, reason)
             )
@@ -119,13 +144,27 @@ class Handlers:
             )  # fmt: skip
             self.shadows.add(shadow)
         self._attach(shadow, session)
+        old_firmware = shadow.row.firmware
         onboarding.update(shadow, params, session, self._work)
+        now = received_at(record)
+        self.announcer.connected(record, head, shadow.row.locale, now)
+        if old_firmware not in ("", params.firmware):
+            self.announcer.firmware_changed(record, serial, old_firmware, params.firmware, now)
         if not again:
             log.info("device connected", serial=serial, address=head.address,
                      firmware=params.firmware, uuid=params.uuid)  # fmt: skip
         report = Report(head.uuid, head.config_hash, Source.CONNECT)
         self._keeper.report(shadow, session, report)
         self._executor.connected(serial)
+
+    def _announce_refusal(
+        self, record: Record, head: records.Connect, params: wire.ConnectParams
+    ) -> None:
+        entry = self.blacklist.get(serial_from_int(record.serial))
+        if entry is not None:
+            self.announcer.blacklisted(record, head, entry, received_at(record))
+        else:
+            self.announcer.not_provisioned(record, head, params, received_at(record))
 
     def _refusal(self, serial: str) -> str:
         entry = self.blacklist.get(serial)
@@ -161,13 +200,16 @@ class Handlers:
             shadow = self.shadows.cached(serial)
             if shadow is not None and self._presence.of(serial) is None:
                 shadow.set(self._work, last_recorded_contact=received_at(record))
+                now = received_at(record)
+                self.announcer.disconnected(serial, record.session, now, record)
             return
         session.traffic(head.rx_bytes, head.tx_bytes, head.messages)
         session.last_contact = received_at(record)
-        self._ended(session, head.reason)
+        self._ended(session, head.reason, record)
 
-    def _ended(self, session: DeviceSession, reason: str) -> None:
+    def _ended(self, session: DeviceSession, reason: str, record: Record | None = None) -> None:
         self._presence.remove(session.serial, session.id)
+        self.announcer.disconnected(session.serial, session.id, session.last_contact, record)
         self._count()
         log.info("device disconnected", serial=session.serial, reason=reason)
         shadow = self.shadows.cached(session.serial)
@@ -226,6 +268,7 @@ class Handlers:
         if shadow is None or self._shut_out(serial, record):
             return
         session = self._presence.owner(serial, record.session)
+        self.announcer.answered(record, head.method, serial)
         if head.method == "configure":
             self._keeper.answered(shadow, session, head, record.body)
         elif head.command == shadow.probe:
@@ -240,3 +283,16 @@ class Handlers:
         if shadow is not None:
             self._keeper.unsent(shadow, head.command, head.reason)
         self._executor.unsent(serial_from_int(record.serial), head.command, head.reason)
+
+    def _ping(self, record: Record) -> None:
+        head = records.decode(records.DevicePing, record.head)
+        serial = serial_from_int(record.serial)
+        session = self._presence.owner(serial, record.session)
+        shadow = self.shadows.cached(serial)
+        firmware = session.firmware if session is not None else ""
+        compatible, locale = "", ""
+        if shadow is not None:
+            compatible, locale = shadow.row.compatible, shadow.row.locale
+        if session is not None:
+            session.last_contact = received_at(record)
+        self.announcer.pinged(record, head, firmware, compatible, locale, received_at(record))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Callable
 from typing import Final
 
 from gw._native.ring import Consumer, Record, RingCorrupted
@@ -35,16 +36,18 @@ class _Queue:
         self.name = ends.name
         self.wake_fd = ends.up_wake
         self.ring = Consumer(ends.up_memfd, ends.up_wake)
+        self.incarnation = self.ring.incarnation
         self.before = self.ring.tail
         """Position up to which units hold everything."""
 
     def resume(self, committed: tuple[int, int] | None) -> None:
-        """Go on behind what a predecessor committed, even if it did not give the space back."""
+        """Go on behind what a predecessor committed, even if it did not give the space back.
+
+        What it committed without giving the space back is stored, but the bus may not have it:
+        that is read once more, from `tail` to `before`.
+        """
         if committed is not None and committed[0] == self.ring.incarnation:
-            position = max(committed[1], self.ring.tail)
-            self.ring.seek(position)
-            self.ring.commit(position)
-        self.before = self.ring.position
+            self.before = max(committed[1], self.ring.tail)
 
 
 class Intake:
@@ -72,7 +75,33 @@ class Intake:
         loop = asyncio.get_running_loop()
         for queue in self._queues:
             queue.resume(committed.get(queue.name))
+            await self._replay(queue)
             loop.add_reader(queue.wake_fd, self._wake.set)
+
+    async def _replay(self, queue: _Queue) -> None:
+        """Announce again what is stored already and may be missing on the bus."""
+        before, count = queue.before, 0
+        announcer = self._handlers.announcer
+        announcer.origin = queue.incarnation
+        while announcer.active and queue.ring.position < before:
+            try:
+                taken = queue.ring.read(_RECORDS, _BYTES)
+            except RingCorrupted:
+                break  # `run` meets it again, and says so
+            if not taken:
+                break
+            await self._load(taken)
+            for record in taken:
+                if record.position <= before:
+                    self._guarded(self._handlers.replay, record)
+                    count += 1
+            await self._work.room()
+        queue.ring.seek(before)
+        if not announcer.active:
+            queue.ring.commit(before)
+        elif count:
+            self._work.release(queue.name, lambda: queue.ring.commit(before))
+            log.info("announced again what a predecessor stored", queue=queue.name, records=count)
 
     def stop(self) -> None:
         """End `run` once the queues are empty."""
@@ -118,24 +147,30 @@ class Intake:
         if not taken:
             return 0
         self._counters.observe(_WAIT, (time.monotonic_ns() - taken[0].received_ns) / 1e9)
+        await self._load(taken)
+        self._handlers.announcer.origin = queue.incarnation
+        for record in taken:
+            self._guarded(self._handlers.handle, record)
+        self._advance(queue)
+        return len(taken)
+
+    async def _load(self, taken: list[Record]) -> None:
+        """Bring the devices that records name into memory."""
         serials = {serial_from_int(record.serial) for record in taken if record.serial}
         missing = self._handlers.shadows.missing(serials)
         if missing:
             await self._handlers.shadows.load(missing)
-        for record in taken:
-            self._handle(record)
-        self._advance(queue)
-        return len(taken)
 
-    def _handle(self, record: Record) -> None:
+    @staticmethod
+    def _guarded(treat: Callable[[Record], None], record: Record) -> None:
         try:
-            self._handlers.handle(record)
+            treat(record)
         except Exception as error:
             log.exception("a record was dropped", kind=record.kind,
                           serial=serial_from_int(record.serial), detail=repr(error))  # fmt: skip
 
     def _advance(self, queue: _Queue) -> None:
         after = queue.ring.position
-        self._work.advance(RingPosition(queue.name, queue.ring.incarnation, queue.before, after))
+        self._work.advance(RingPosition(queue.name, queue.incarnation, queue.before, after))
         queue.before = after
         self._work.release(queue.name, lambda: queue.ring.commit(after))

@@ -13,6 +13,7 @@ from typing import Final
 import msgspec
 
 from gw.coordinator import commands as states
+from gw.coordinator.announcer import Announcer
 from gw.coordinator.commands import Commands
 from gw.coordinator.delivery import Delivery
 from gw.coordinator.links import Links
@@ -74,7 +75,9 @@ class Keeper:
         commands: Commands,
         settings: Configuration,
         counters: metrics.CounterPage,
+        announcer: Announcer,
     ) -> None:
+        self._announcer = announcer
         self._work = work
         self._links = links
         self._presence = presence
@@ -147,6 +150,7 @@ class Keeper:
         now = int(time.time())
         command = row.pending_command
         self._work.write(AdoptPending(shadow.serial, row.pending_uuid, now))
+        self._announcer.configuration_adopted(shadow.serial)
         row.config_uuid, row.config_hash = row.pending_uuid, row.pending_hash
         row.pending_uuid, row.pending_hash, row.pending_command = 0, "", ""
         row.last_configuration_change = now

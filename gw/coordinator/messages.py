@@ -9,6 +9,7 @@ import msgspec
 
 from gw._native.ring import Record
 from gw.coordinator import commands as states
+from gw.coordinator.announcer import Announcer
 from gw.coordinator.commands import Commands
 from gw.coordinator.keeper import Keeper
 from gw.coordinator.links import Links
@@ -34,6 +35,7 @@ log = logs.get("messages")
 LOG, CRASH, REBOOT = 0, 1, 2
 """Kinds of device logs (southbound.md 6.10)."""
 
+_LOGS: Final = frozenset(("log", "crashlog", "rebootLog", "recovery"))
 _REBOOT_SECONDS: Final = 30
 _SOURCES: Final = {"state": Source.STATE, "healthcheck": Source.HEALTHCHECK}
 
@@ -46,7 +48,15 @@ def received_at(record: Record) -> int:
 class Messages:
     """Stores what devices tell."""
 
-    def __init__(self, work: Committer, keeper: Keeper, commands: Commands, links: Links) -> None:
+    def __init__(
+        self,
+        work: Committer,
+        keeper: Keeper,
+        commands: Commands,
+        links: Links,
+        announcer: Announcer,
+    ) -> None:
+        self._announcer = announcer
         self._work = work
         self._keeper = keeper
         self._commands = commands
@@ -61,6 +71,7 @@ class Messages:
         head = records.decode(DeviceMessage, record.head)
         now = received_at(record)
         self._store(head, record, shadow, session, now)
+        self._announcer.message(record, head.method, shadow.serial)
         if session is None:
             return
         session.traffic(head.rx_bytes, head.tx_bytes, head.messages)
@@ -69,6 +80,16 @@ class Messages:
         if head.uuid >= 0:
             source = _SOURCES.get(head.method, Source.OTHER)
             self._keeper.report(shadow, session, Report(head.uuid, head.config_hash, source))
+
+    def replay(self, record: Record, shadow: Shadow) -> None:
+        """Announce a message again that a predecessor stored, but perhaps did not announce."""
+        head = records.decode(DeviceMessage, record.head)
+        if head.method in _LOGS:
+            params = messages.decode(head.method, record.body)
+            row = _log_row(shadow, params, received_at(record))
+            if row is not None:
+                self._announcer.logged(record, row)
+        self._announcer.message(record, head.method, shadow.serial)
 
     def _store(
         self,
@@ -90,26 +111,18 @@ class Messages:
                 assert isinstance(state, messages.StateParams)
                 self._requested(serial, state.request_uuid, document, now)
             return
-        match messages.decode(head.method, body):
+        params = messages.decode(head.method, body)
+        row = _log_row(shadow, params, now)
+        if row is not None:
+            self._work.write(row, len(row.log) + len(row.data) + 64)
+            self._announcer.logged(record, row)
+        match params:
             case messages.HealthCheckParams() as health:
                 op_health = InsertHealthCheck(serial, head.uuid, health.sanity, now, document)
                 self._work.write(op_health, len(document) + 64)
                 self._requested(serial, health.request_uuid, document, now)
                 if session is not None:
                     session.last_sanity = health.sanity
-            case messages.LogParams() as line:
-                data = b"{}"
-                if line.data is not msgspec.UNSET and bytes(line.data)[:1] in (b"{", b"["):
-                    data = bytes(line.data)
-                # Quirk: log-newline. Quirk: log-before-result.
-                text = line.log.rstrip("\r\n")
-                self._log(shadow, shadow.row.applied_uuid, line.severity, LOG, now, text, data)
-            case messages.CrashLogParams() as crash:
-                text = "".join(f"{one}\r\n" for one in crash.loglines)
-                self._log(shadow, crash.uuid, 0, CRASH, now, text, b"{}")
-            case messages.RebootLogParams() as reboot:
-                data = msgspec.json.encode({"info": reboot.info})
-                self._log(shadow, reboot.uuid, 6, REBOOT, reboot.date, reboot.type, data)
             case messages.RecoveryParams() as recovery:
                 self._recovery(recovery, record, shadow, now)
             case messages.EventParams(data=messages.EventData(event=(_, event))):
@@ -125,24 +138,9 @@ class Messages:
             text = document.decode()
             self._work.write(PutRequestResult(command, serial, text, now), len(text) + 256)
 
-    def _log(
-        self,
-        shadow: Shadow,
-        uuid: int,
-        severity: int,
-        kind: int,
-        recorded: int,
-        text: str,
-        data: bytes,
-    ) -> None:
-        op = InsertLog(shadow.serial, uuid, severity, kind, recorded, text, data)
-        self._work.write(op, len(text) + len(data) + 64)
-
     def _recovery(
         self, params: messages.RecoveryParams, record: Record, shadow: Shadow, now: int
     ) -> None:
-        text = f"Firmware: {params.firmware}\r\n" + "".join(f"{one}\r\n" for one in params.loglines)
-        self._log(shadow, 0, 0, CRASH, now, text, b"{}")
         if not params.reboot:
             return
         command = states.new_uuid()
@@ -168,3 +166,30 @@ class Messages:
                 self._commands.unsent(command, "the queue to the worker is full")
 
         self._work.then(send)
+
+
+def _log_row(shadow: Shadow, params: messages.Params, now: int) -> InsertLog | None:
+    """Return what is to be stored of a message that is a log of some kind."""
+    serial = shadow.serial
+    match params:
+        case messages.LogParams():
+            data = b"{}"
+            if params.data is not msgspec.UNSET and bytes(params.data)[:1] in (b"{", b"["):
+                data = bytes(params.data)
+            # Quirk: log-newline. Quirk: log-before-result.
+            text = params.log.rstrip("\r\n")
+            uuid = shadow.row.applied_uuid
+            return InsertLog(serial, uuid, params.severity, LOG, now, text, data)
+        case messages.CrashLogParams():
+            return InsertLog(serial, params.uuid, 0, CRASH, now, _lines(params.loglines), b"{}")
+        case messages.RebootLogParams():
+            data = msgspec.json.encode({"info": params.info})
+            return InsertLog(serial, params.uuid, 6, REBOOT, params.date, params.type, data)
+        case messages.RecoveryParams():
+            text = f"Firmware: {params.firmware}\r\n{_lines(params.loglines)}"
+            return InsertLog(serial, 0, 0, CRASH, now, text, b"{}")
+    return None
+
+
+def _lines(lines: list[str]) -> str:
+    return "".join(f"{one}\r\n" for one in lines)

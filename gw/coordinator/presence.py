@@ -140,3 +140,14 @@ class Presence:
             "averageConnectionTime": int(total / count) if count else 0,
             "connectingDevices": 0,
         }
+
+    def update(self) -> dict[str, int]:
+        """Return the content of notification 1000 (northbound.md 4.11)."""
+        found = self.statistics()
+        return {
+            "numberOfDevices": found["connectedDevices"],
+            "averageConnectedTime": found["averageConnectionTime"],
+            "numberOfConnectingDevices": found["connectingDevices"],
+            "rx": sum(one.rx_bytes for one in self._by_serial.values()),
+            "tx": sum(one.tx_bytes for one in self._by_serial.values()),
+        }

@@ -254,6 +254,7 @@ class Requests:
             self._work.then(
                 lambda: self._links.close(session.id, serial, _POLICY_VIOLATION, "deleted")
             )
+        self._handlers.announcer.device_deleted(serial)
         await self._put(interface.DeleteDevice(serial))
         self._shadows.dropped(serial)
         return {}

@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import deque
 from collections.abc import Callable
 from typing import Final
 
 import msgspec
 
+from gw.bus.interface import Bus, Message
+from gw.bus.null import NullBus
 from gw.core.settings import Store as StoreSettings
 from gw.ops import logs, metrics
 from gw.store import interface
@@ -36,6 +39,7 @@ _KINDS: Final = {
 _COMMITTED: Final = metrics.indexes("gw_store_records_committed_total")
 _SECONDS: Final = metrics.index("gw_store_batch_seconds")
 _ERRORS: Final = metrics.index("gw_store_errors_total")
+_ANNOUNCED: Final = metrics.indexes("gw_bus_messages_total")
 
 
 class Unit(msgspec.Struct):
@@ -44,6 +48,8 @@ class Unit(msgspec.Struct):
     ops: list[Op] = msgspec.field(default_factory=list)
     positions: dict[str, RingPosition] = msgspec.field(default_factory=dict)
     after: list[Callable[[], object]] = msgspec.field(default_factory=list)
+    messages: list[Message] = msgspec.field(default_factory=list)
+    """For the bus."""
     releases: dict[str, Callable[[], object]] = msgspec.field(default_factory=dict)
     bytes: int = 0
     since: float = 0.0
@@ -52,15 +58,23 @@ class Unit(msgspec.Struct):
     @property
     def empty(self) -> bool:
         """True if there is nothing to commit and nothing to follow."""
-        return not (self.ops or self.positions or self.after)
+        return not (self.ops or self.positions or self.after or self.messages or self.releases)
 
 
 class Committer:
     """Writes units to the store, in order, one at a time."""
 
     def __init__(
-        self, store: Store, settings: StoreSettings, counters: metrics.CounterPage
+        self,
+        store: Store,
+        settings: StoreSettings,
+        counters: metrics.CounterPage,
+        bus: Bus | None = None,
     ) -> None:
+        self._bus = NullBus() if bus is None else bus
+        self._handed: deque[tuple[asyncio.Future[None] | None, list[Callable[[], object]]]]
+        self._handed = deque()
+        """Units that the bus has not got for good, and the space in queues that they hold."""
         self._store = store
         self._settings = settings
         self._counters = counters
@@ -91,6 +105,15 @@ class Committer:
         self._unit.urgent = True
         self._touched()
 
+    def announce(self, message: Message) -> None:
+        """Hand a message to the bus once everything written so far is durable."""
+        unit = self._unit
+        if not (unit.ops or unit.positions or unit.messages):
+            unit.since = time.monotonic()
+        unit.messages.append(message)
+        unit.bytes += len(message.value)
+        self._touched()
+
     def advance(self, position: RingPosition) -> None:
         """Everything up to `position.after` of a queue is in the current unit."""
         known = self._unit.positions.get(position.ring)
@@ -103,8 +126,12 @@ class Committer:
         self._touched()
 
     def release(self, ring: str, give_back: Callable[[], object]) -> None:
-        """Call `give_back` once the unit is durable: only the last one of a queue counts."""
+        """Call `give_back` once the unit is durable and the bus has its messages.
+
+        Only the last one of a queue counts.
+        """
         self._unit.releases[ring] = give_back
+        self._touched()
 
     async def durable(self) -> None:
         """Wait until everything written so far is durable."""
@@ -130,7 +157,7 @@ class Committer:
     def _full(self) -> bool:
         unit = self._unit
         return (
-            len(unit.ops) >= self._settings.batch_records
+            max(len(unit.ops), len(unit.messages)) >= self._settings.batch_records
             or unit.bytes >= self._settings.batch_bytes
         )
 
@@ -167,12 +194,35 @@ class Committer:
                 await self._commit(unit)
             finally:
                 self.busy = False
-            for effect in (*unit.releases.values(), *unit.after):
-                try:
-                    effect()
-                except Exception as error:
-                    log.exception("an effect of a commit failed", detail=repr(error))
+            self._hand_over(unit)
+            self._run_all(unit.after)
             self._wake.set()
+
+    def _hand_over(self, unit: Unit) -> None:
+        """Give the unit's messages to the bus, and its space back once the bus has them."""
+        accepted = None
+        if unit.messages:
+            for message in unit.messages:
+                self._counters.add(_ANNOUNCED[message.topic])
+            accepted = self._bus.publish_batch(unit.messages)
+        self._handed.append((accepted, list(unit.releases.values())))
+        if accepted is None:
+            self._give_back()
+        else:
+            accepted.add_done_callback(lambda _: self._give_back())
+
+    def _give_back(self) -> None:
+        """In order: the space of a later unit includes that of an earlier one."""
+        while self._handed and (self._handed[0][0] is None or self._handed[0][0].done()):
+            self._run_all(self._handed.popleft()[1])
+
+    @staticmethod
+    def _run_all(effects: list[Callable[[], object]]) -> None:
+        for effect in effects:
+            try:
+                effect()
+            except Exception as error:
+                log.exception("an effect of a commit failed", detail=repr(error))
 
     async def _company(self) -> None:
         """Let a unit that nobody waits for grow for a moment."""

@@ -26,6 +26,7 @@ class Kind(IntEnum):
     ANSWER = 5
     SESSION_SNAPSHOT = 6
     RPC_UNSENT = 7
+    DEVICE_PING = 16
     # coordinator -> worker
     HELLO = 32
     SESSION_CLOSE = 34
@@ -104,6 +105,14 @@ class DeviceMessage(Head):
     rx_bytes: int
     tx_bytes: int
     messages: int
+
+
+class DevicePing(Head):
+    """A device sent a WebSocket PING; told only where there is a bus, and not too often."""
+
+    version: int
+    address: str
+    """Peer as `ip:port`."""
 
 
 class Answer(Head):

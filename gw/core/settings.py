@@ -284,6 +284,21 @@ class Signatures(Section):
     """How long the signature of an image holds before the image is downloaded anew."""
 
 
+class Bus(Section):
+    """Events for other services, whichever way they go (docs/events.md)."""
+
+    file: str = ""
+    """Append every event to this file, one JSON object a line; empty: no."""
+    file_bytes: Size = 104_857_600
+    """Size at which that file is renamed to `<name>.1` and begun anew."""
+    skip_topics: list[str] = msgspec.field(default_factory=list)
+    """Topics that are not published, such as `state`."""
+    private_url: str = ""
+    """URL of this gateway for its sister services; empty: https://<host name>:<private port>."""
+    update_seconds: Seconds = 30.0
+    """Time between two summaries of the connections: `load-update`, and notification 1000."""
+
+
 class Kafka(Section):
     """The event bus; off when there are no servers."""
 
@@ -334,6 +349,12 @@ class Settings(Section):
     store: Store = msgspec.field(default_factory=Store)
     configuration: Configuration = msgspec.field(default_factory=Configuration)
     signatures: Signatures = msgspec.field(default_factory=Signatures)
+    bus: Bus = msgspec.field(default_factory=Bus)
     kafka: Kafka = msgspec.field(default_factory=Kafka)
     log: Log = msgspec.field(default_factory=Log)
     run: Run = msgspec.field(default_factory=Run)
+
+    @property
+    def has_bus(self) -> bool:
+        """True if events are published."""
+        return bool(self.bus.file or self.kafka.bootstrap_servers)

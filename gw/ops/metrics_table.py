@@ -28,6 +28,11 @@ PROTOCOL_ERRORS = (
 PUSH_CAUSES = ("connect", "drift", "write", "retry", "hash", "ahead", "operator")
 RECORD_KINDS = ("statistics", "healthcheck", "log", "event", "command", "device", "other")
 
+BUS_TOPICS = (
+    "connection", "state", "healthcheck", "wifiscan", "alerts", "command", "device_event_queue",
+    "rrm", "device_telemetry", "service_events",
+)  # fmt: skip
+
 
 class Metric(NamedTuple):
     """One metric family."""
@@ -105,6 +110,8 @@ TABLE: tuple[Metric, ...] = (
     ),
     Metric("gw_store_batch_seconds", "histogram", "Time to commit one batch.", (), _SECONDS),
     Metric("gw_store_errors_total", "counter", "Failed commits."),
+    Metric("gw_bus_messages_total", "counter", "Events published.", (("topic", BUS_TOPICS),)),
+    Metric("gw_bus_dropped_total", "counter", "Events lost because a bound was reached."),
     Metric("gw_devices_connected", "gauge", "Devices with an accepted session."),
     Metric(
         "gw_api_requests_total",

@@ -45,6 +45,8 @@ class WorkerContext:
         generation: int,
     ) -> None:
         self.settings = settings
+        self.tells_pings = settings.has_bus
+        """WebSocket PINGs are published as well."""
         self.counters = counters
         self.uplink = uplink
         self.failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()

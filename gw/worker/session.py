@@ -6,6 +6,7 @@ A session has no task and no timer of its own; `gw.worker.sweep` ends it when it
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from typing import TYPE_CHECKING, Any, Final
 
@@ -29,6 +30,8 @@ MAX_OUTSTANDING: Final = 64
 """Requests of one session that may still be answered; the oldest is forgotten beyond."""
 MAX_TOLERATED_LOGGED: Final = 10
 """Tolerated errors of one session that get a line of their own; all are counted."""
+_PING_NS: Final = 1_000_000_000
+"""Time between two PINGs of a session that are told, nanoseconds."""
 _CLOSE_SECONDS: Final = 1.0
 """How long a peer may take to answer our close frame."""
 
@@ -79,6 +82,7 @@ class Session(WSListener):
         "fragments",
         "id",
         "last_hash",
+        "last_ping",
         "last_seen",
         "last_uuid",
         "messages",
@@ -107,6 +111,7 @@ class Session(WSListener):
         self.serial_number = 0
         self.connect_head: records.Connect | None = None
         self.last_uuid = -1
+        self.last_ping = 0
         self.last_hash = ""
         self.errors = 0
         """Protocol errors; at the limit the session ends."""
@@ -158,6 +163,8 @@ class Session(WSListener):
             # Answers to a peer that reads none of them would pile up.
             if self._room():
                 transport.send_pong(frame.get_payload_as_bytes())
+            if self.context.tells_pings:
+                self._tell_ping(now)
         elif kind == _CLOSE:
             self.ended = True
             self.reason = self.reason or "peer"
@@ -231,6 +238,19 @@ class Session(WSListener):
     def _who(self) -> dict[str, str]:
         name = self.certificate.common_name if self.certificate else ""
         return {"serial": self.serial or name, "address": self.address}
+
+    def _tell_ping(self, now: int) -> None:
+        """Tell the coordinator of a PING, for the bus: what it has no room for is left out."""
+        certificate = self.certificate
+        if certificate is None or now - self.last_ping < _PING_NS:
+            return
+        self.last_ping = now
+        serial = self.serial_number
+        if not serial:
+            with contextlib.suppress(ValueError):
+                serial = serial_to_int(normalize_serial(certificate.common_name))
+        head = records.encode(records.DevicePing(RECORD_VERSION, self.address))
+        self.context.uplink.offer(Kind.DEVICE_PING, self.id, serial, now, head)
 
     # -- messages
 

@@ -98,6 +98,12 @@ class Uplink:
             self._pause(session, owner)
         self._hold(_Held(kind, session, serial, received_ns, head, bytes(body)), owner)
 
+    def offer(self, kind: Kind, session: int, serial: int, received_ns: int, head: bytes) -> bool:
+        """Publish a record that may be left out: False if the reserve would be touched."""
+        return not self._held and self._ring.push(
+            kind, session, serial, received_ns, head, b"", 0, self._reserve
+        )
+
     def _pause(self, session: int, owner: Pausable) -> None:
         if session not in self._paused:
             self._counters.add(_WAITS)

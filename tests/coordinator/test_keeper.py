@@ -6,7 +6,10 @@ import json
 import pytest
 
 from gw._native import config_hash
+from gw.bus.envelopes import Envelope
+from gw.bus.null import NullBus
 from gw.coordinator import commands as states
+from gw.coordinator.announcer import Announcer
 from gw.coordinator.commands import Commands
 from gw.coordinator.keeper import Keeper
 from gw.coordinator.presence import DeviceSession, Presence
@@ -72,6 +75,7 @@ class Node:
         self.keeper = Keeper(
             self.work, store, self.links, self.presence, self.commands,
             settings.Configuration(resend_limit=5, resend_at_once=5), counters,
+            Announcer(self.work, store, NullBus(), Envelope(1, "https://localhost:17002")),
         )  # fmt: skip
         self.shadow: Shadow
         self.session: DeviceSession

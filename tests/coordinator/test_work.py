@@ -4,6 +4,7 @@ import asyncio
 
 import pytest
 
+from gw.bus.interface import Message
 from gw.coordinator.work import Committer
 from gw.core.settings import Store as StoreSettings
 from gw.ops import metrics
@@ -221,3 +222,86 @@ async def test_stop_commits_what_is_left():
     await rig.stop()
     assert rig.store.batches == [([1], {})]
     await asyncio.wait_for(rig.work.drained(), 10)
+
+
+class SlowBus:
+    """Notes batches, and has them for good when told so."""
+
+    def __init__(self) -> None:
+        self.batches: list[list[Message]] = []
+        self.futures: list[asyncio.Future[None]] = []
+        self.given = asyncio.Event()
+
+    def publish_batch(self, messages):
+        self.batches.append(messages)
+        self.futures.append(asyncio.get_running_loop().create_future())
+        self.given.set()
+        return self.futures[-1]
+
+
+def message(number: int) -> Message:
+    return Message("state", "02a0e7000002", b"%d" % number)
+
+
+@pytest.fixture
+async def announcing(rig):
+    bus = SlowBus()
+    rig.work._bus = bus
+    yield rig, bus
+    for future in bus.futures:
+        if not future.done():
+            future.set_result(None)
+
+
+async def test_messages_go_to_the_bus_after_the_commit(announcing):
+    rig, bus = announcing
+    rig.store.gate.clear()
+    rig.work.write(event(1))
+    rig.work.announce(message(1))
+    rig.work.announce(message(2))
+    rig.work.then(lambda: None)
+    await asyncio.wait_for(rig.store.begun.wait(), 10)
+    assert bus.batches == []
+    rig.store.gate.set()
+    await asyncio.wait_for(bus.given.wait(), 10)
+    assert bus.batches == [[message(1), message(2)]]
+    assert rig.store.batches == [([1], {})]
+
+
+async def test_messages_alone_are_handed_over_without_a_transaction(announcing):
+    rig, bus = announcing
+    rig.work.announce(message(1))
+    await asyncio.wait_for(rig.work.durable(), 10)
+    assert bus.batches == [[message(1)]]
+    assert rig.store.attempts == 0
+
+
+async def test_space_is_given_back_in_order_once_the_bus_has_the_messages(announcing):
+    rig, bus = announcing
+    given = []
+    effects = []
+    for number in (1, 2):
+        rig.work.advance(RingPosition("up-0", 5, number * 10, number * 10 + 10))
+        rig.work.announce(message(number))
+        rig.work.release("up-0", lambda number=number: given.append(number))
+        rig.work.then(lambda number=number: effects.append(number))
+        await asyncio.wait_for(rig.work.durable(), 10)
+    assert effects == [1, 2]  # commands do not wait for the bus
+    assert given == []
+    bus.futures[1].set_result(None)
+    await asyncio.sleep(0)
+    assert given == []  # the space of the second unit includes that of the first
+    bus.futures[0].set_result(None)
+    await asyncio.sleep(0)
+    assert given == [1, 2]
+
+
+async def test_many_messages_make_a_unit_full_as_well():
+    rig = Rig(batch_milliseconds=60_000, batch_records=2)
+    rig.work._bus = bus = SlowBus()
+    try:
+        rig.work.announce(message(1))
+        rig.work.announce(message(2))
+        await asyncio.wait_for(bus.given.wait(), 10)
+    finally:
+        await rig.stop()
