@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 
+from gw.protocol.lifecycle import ON_THE_WIRE
 from gw.store.rows import CommandRow
 
 
@@ -35,15 +36,21 @@ class CommandDocument(msgspec.Struct, rename="camel", kw_only=True):
     execution_time: float
     """Milliseconds."""
     deferred: bool
+    attempts: int
+    """How often it was sent."""
+    answered: int
+    """When the device answered, epoch seconds; 0: it did not."""
+    late_answer: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
+    """What the device said after the command had ended; it changed nothing."""
 
 
 def command_document(row: CommandRow) -> dict[str, Any]:
     """Return the members of CommandDocument as they are answered."""
-    return {
+    found: dict[str, Any] = {
         "UUID": row.uuid,
         "serialNumber": row.serial_number,
         "command": row.command,
-        "status": row.status,
+        "status": ON_THE_WIRE.get(row.status, row.status),
         "submittedBy": row.submitted_by,
         "submitted": row.submitted,
         "executed": row.executed,
@@ -59,4 +66,9 @@ def command_document(row: CommandRow) -> dict[str, Any]:
         "attachFile": row.attach_date,
         "executionTime": row.execution_ms,
         "deferred": row.deferred,
+        "attempts": row.attempts,
+        "answered": row.answered,
     }
+    if row.late_answer:
+        found["lateAnswer"] = msgspec.Raw(row.late_answer.encode())
+    return found

@@ -5,11 +5,12 @@ from __future__ import annotations
 import uuid
 
 import msgspec
-from litestar import delete, get
+from litestar import delete, get, post
 from litestar.di import NamedDependency
 from litestar.params import FromPath
 
 from gw.api import query
+from gw.api.authentication import Caller
 from gw.api.command_document import CommandDocument, command_document
 from gw.api.context import Context
 from gw.api.documented import documented
@@ -101,6 +102,26 @@ async def delete_command(context: NamedDependency[Context], command_uuid: FromPa
         raise ApiError(404)
     await context.coordinator.request("command.delete", {"uuid": name})
     return empty()
+
+
+@post(
+    "/command/{command_uuid:str}/cancel",
+    **documented("Cancel a command", tag=_TAG, answer=CommandDocument,
+                 details="Ends it as `expired`. What was sent already may still be done by the "
+                 "device. 409 if the command has ended before. Ours, not owgw's."),
+)  # fmt: skip
+async def cancel_command(
+    context: NamedDependency[Context], caller: NamedDependency[Caller], command_uuid: FromPath[str]
+) -> Answer:
+    """End a command that has no final state, and answer it."""
+    name = _uuid(command_uuid)
+    if await context.reader.command(name) is None:
+        raise ApiError(404)
+    await context.coordinator.request("command.cancel", {"uuid": name, "by": caller.email})
+    row = await context.reader.command(name)
+    if row is None:
+        raise ApiError(404)
+    return document(command_document(row))
 
 
 def _uuid(text: str) -> str:

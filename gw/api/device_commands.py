@@ -17,19 +17,21 @@ from gw.api.command_document import CommandDocument
 from gw.api.configure import outcome
 from gw.api.context import Context
 from gw.api.documented import documented
-from gw.api.envelope import Answer, AnyRequest, document
+from gw.api.envelope import Answer, AnyRequest, document, empty
+from gw.api.scripts import fill_in
 from gw.api.serials import path_serial, same_serial
 from gw.core.errors import INTERNAL, ApiError
 from gw.protocol.commands import (
     BODIES,
     COMMANDS,
     Body,
-    ParameterError,
     ScriptBody,
+    UpgradeBody,
     build,
     file_kind,
     patience,
 )
+from gw.protocol.errors import ParameterError
 from gw.security.roles import Operation, may
 from gw.store.rows import CommandRow
 
@@ -38,8 +40,7 @@ _MARGIN_SECONDS: Final = 15.0
 
 _MALFORMED: Final = 1003
 
-NOT_YET: Final = frozenset(("telemetry", "rrm", "package", "rtty"))
-"""Commands of owgw that this version does not offer."""
+_SIGNATURE: Final = "FWsignature"
 
 
 @post(
@@ -64,23 +65,15 @@ async def device_command(
     serial = path_serial(serial_number)
     rules = COMMANDS.get(command)
     if rules is None:
-        detail = f"{command[:40]} is not offered by this version of the gateway"
-        raise ApiError(1031, detail if command in NOT_YET else command[:40])
+        raise ApiError(1031, command[:40])
     if rules.administrator and not may(caller.role, Operation.ADMINISTRATIVE_COMMAND):
         raise ApiError(7)
-    if command == "script" and not may(caller.role, Operation.FREE_SCRIPT):
-        raise ApiError(7)
-    if await context.reader.device(serial) is None:
-        raise ApiError(404)
-    if not rules.later:
-        live = await context.coordinator.request("device.status", {"serials": [serial]})
-        if serial not in live.result["statuses"]:
-            raise ApiError(1033, serial)
+    await check_device(context, serial, command)
     identity = str(uuid.uuid4())
-    upload = context.upload_url(request, identity)
-    order, params = await _parameters(request, command, serial, identity, upload)
-    await context.coordinator.request(
-        "command.run",
+    order = await _order(request, context, caller, command, serial)
+    params = _parameters(request, context, command, serial, identity, order)
+    row = await carry_out(
+        context,
         {
             "serial": serial,
             "command": identity,
@@ -88,37 +81,91 @@ async def device_command(
             "by": caller.email,
             "when": order.when,
             "file": file_kind(order),
-            "deferred": isinstance(order, ScriptBody) and order.deferred,
-            "seconds": patience(command, order),
+            "deferred": isinstance(order, ScriptBody) and order.later,
         },
         params,
-        timeout=patience(command, order) + _MARGIN_SECONDS,
+        patience(command, order),
+    )
+    if command == "ping" and row.status == "completed":
+        return document(_pong(row))
+    if command == "rrm":
+        if row.status != "completed":
+            raise ApiError(1137, row.error_text)
+        return empty()
+    return outcome(request, row, strict=True)
+
+
+async def check_device(context: Context, serial: str, command: str) -> None:
+    """See to it that a device is there for a command, and may take it.
+
+    Raises ApiError 404, 1033 if it has no session and the command cannot wait, and 1171.
+    """
+    device = await context.reader.device(serial)
+    if device is None:
+        raise ApiError(404)
+    rules = COMMANDS[command]
+    if device.simulated and not rules.simulators:
+        raise ApiError(1171, command)
+    if not rules.later:
+        live = await context.coordinator.request("device.status", {"serials": [serial]})
+        if serial not in live.result["statuses"]:
+            raise ApiError(1033, serial)
+
+
+async def carry_out(
+    context: Context, arguments: dict[str, Any], params: dict[str, Any], seconds: float
+) -> CommandRow:
+    """Let the coordinator run a command, and return its row once it is settled or left to wait."""
+    identity = arguments["command"]
+    deadlines = context.settings.commands.deadlines
+    seconds = max([seconds, *(d.seconds for d in deadlines if d.command == arguments["name"])])
+    await context.coordinator.request(
+        "command.run",
+        {**arguments, "seconds": seconds},
+        msgspec.json.encode(params),
+        timeout=seconds + _MARGIN_SECONDS,
     )
     row = await context.reader.command(identity)
     if row is None:
         raise ApiError(INTERNAL, f"command {identity} left no record")
-    if command == "ping" and row.status == "completed":
-        return document(_pong(row))
-    return outcome(request, row, strict=True)
+    return row
 
 
-async def _parameters(
-    request: AnyRequest, command: str, serial: str, identity: str, upload: str
-) -> tuple[Body, bytes]:
-    """Check the body and return it, and the params for the device."""
+async def _order(
+    request: AnyRequest, context: Context, caller: Caller, command: str, serial: str
+) -> Body:
+    """Read and check the body; a stored script is filled in, an inline one is for root only."""
     try:
         order = await body.read(request, BODIES[command])
-        given = order.serialNumber or order.serial
-        if not given:
-            raise ApiError(1001 if command == "reboot" else 1018, "serialNumber")
-        same_serial(given, serial)
-        return order, msgspec.json.encode(build(command, serial, identity, order, upload))
-    except ParameterError as error:
-        raise ApiError(error.number, str(error)) from None
     except ApiError as error:
         if error.number == _MALFORMED and "missing required field" in error.extra:
             raise ApiError(1018, error.extra) from None
         raise
+    given = order.serialNumber or order.serial
+    if not given:
+        raise ApiError(1001 if command == "reboot" else 1018, "serialNumber")
+    same_serial(given, serial)
+    if isinstance(order, ScriptBody):
+        await fill_in(context, caller, order)
+    if isinstance(order, UpgradeBody):
+        order.signature = request.query_params.get(_SIGNATURE, order.signature)
+    return order
+
+
+def _parameters(
+    request: AnyRequest,
+    context: Context,
+    command: str,
+    serial: str,
+    identity: str,
+    order: Body,
+) -> dict[str, Any]:
+    """Return the params for the device. Raises ApiError if one of them is wrong."""
+    try:
+        upload = context.upload_url(request, identity)
+        return build(command, serial, identity, order, upload)
+    except ParameterError as error:
+        raise ApiError(error.number, str(error)) from None
 
 
 def _pong(row: CommandRow) -> dict[str, Any]:

@@ -63,23 +63,20 @@ async def make_first_administrator(store: Store, work: Committer, settings: Sett
 
 
 async def settle_leftovers(
-    store: Store, keeper: Keeper, shadows: Shadows, commands: Commands, before: int
+    keeper: Keeper, shadows: Shadows, commands: Commands, before: int
 ) -> None:
-    """End the commands of a predecessor that nobody will answer any more.
+    """End the configure commands of a predecessor that nobody will answer any more.
 
     An operator's `configure` that is still pending is none of them: the device settles it.
     """
-    for name in ("configure", "reboot"):
-        for row in await store.unfinished_commands(name):
-            own = name == "configure" or row.submitted_by == states.SYSTEM
-            if row.submitted >= before or keeper.flying(row.uuid) or not own:
-                continue
-            shadow = await shadows.get(row.serial_number)
-            if shadow is not None and shadow.row.pending_command == row.uuid:
-                continue
-            commands.finish(
-                row.uuid, states.TIMED_OUT, error_text="the gateway restarted before an answer"
-            )
+    for one in commands.all():
+        if one.name != "configure" or one.submitted >= before or keeper.flying(one.uuid):
+            continue
+        shadow = await shadows.get(one.serial)
+        if one.run_at or (shadow is not None and shadow.row.pending_command == one.uuid):
+            continue
+        text = "the gateway restarted before an answer"
+        commands.finish(one.uuid, states.TIMED_OUT, error_text=text)
 
 
 async def housekeeping(
@@ -104,15 +101,19 @@ async def housekeeping(
             shadows.tidy()
         if time.monotonic() >= retention:
             retention = time.monotonic() + _RETENTION_SECONDS
-            expired = DeleteExpired(int(time.time()) - settings.store.retention_days * _DAY,
-                                    int(time.time()))  # fmt: skip
+            now = int(time.time())
+            expired = DeleteExpired(
+                now - settings.store.retention_days * _DAY,
+                now,
+                commands_before=now - settings.commands.retention_days * _DAY,
+            )
             work.write(expired)
             await work.durable()
             if expired.more:  # bounded steps, one after the other, so that intake goes on between
                 retention = 0.0
         if leftovers and time.monotonic() >= leftovers_at:
             leftovers = False
-            await settle_leftovers(store, keeper, shadows, commands, int(started))
+            await settle_leftovers(keeper, shadows, commands, int(started))
 
 
 async def sum_up(announcer: Announcer, presence: Presence, settings: Settings) -> None:
@@ -144,21 +145,21 @@ async def serve(bootstrap: Bootstrap) -> None:
     links = Links(bootstrap.rings)
     presence = Presence()
     shadows = Shadows(store)
-    commands = Commands(work)
+    commands = Commands(work, counters)
+    await commands.load(store)
     envelope = Envelope(system_id(settings.run.data), private_url(settings))
     announcer = Announcer(work, store, bus, envelope)
     keeper = Keeper(
         work, store, links, presence, commands, settings.configuration, counters, announcer
     )
-    executor = Executor(work, store, links, presence, shadows, commands)
-    await executor.load()
+    executor = Executor(work, store, links, presence, shadows, commands, settings)
+    executor.load()
     handlers = Handlers(
         settings,
         work,
         links,
         presence,
         shadows,
-        commands,
         keeper,
         executor,
         announcer,

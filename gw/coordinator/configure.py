@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from typing import Any
 
@@ -17,6 +18,7 @@ from gw.coordinator.shadow import Shadow
 from gw.coordinator.work import Committer
 from gw.core.errors import ApiError
 from gw.protocol import configuration as rules
+from gw.protocol.configuration import Cause
 from gw.protocol.messages import capabilities
 from gw.store.interface import Store
 from gw.store.rows import CommandRow
@@ -76,12 +78,12 @@ class Configure:
             if known.status in states.FINAL:
                 return known.status
             return await self._wait(uuid)
-        if arguments.get("when", 0) > now:
-            raise ApiError(1018, "when: a configuration for later is not supported yet; send 0")
         document = rules.without_uuid(body)
         content = config_hash(document)
         await self.check_size(shadow, document)
-        self._busy(shadow)
+        when = max(0, arguments.get("when", 0))
+        if when <= now:
+            self._busy(shadow)
         row = CommandRow(
             uuid=uuid,
             serial_number=shadow.serial,
@@ -90,6 +92,9 @@ class Configure:
             submitted_by=arguments.get("by", ""),
             submitted=now,
         )
+        self._supersede_scheduled(shadow)
+        if when > now:
+            return await self._schedule(shadow, row, document, when)
         facts = shadow.facts()
         force = bool(arguments.get("force"))
         equal = bool(facts.target_uuid) and content == facts.target_hash
@@ -100,24 +105,55 @@ class Configure:
             shadow.set(self._work, quarantined=False)
         shadow.strict = bool(arguments.get("strict"))
         self._commands.create(row)
-        try:
-            self._keeper.change(shadow, document, content, row, "operator" if equal else "write")
-        except OverflowError as error:
-            self._commands.finish(uuid, states.FAILED, error_text=str(error))
-            raise
-        details = (
-            b'{"serial":"%s","uuid":%d,"when":0,"config":%s}'
-            % (
-                shadow.serial.encode(),
-                shadow.row.pending_uuid,
-                rules.with_uuid(document, shadow.row.pending_uuid),
-            )
-        ).decode()
-        self._commands.note(uuid, details=details)
+        self._change(shadow, document, content, row, "operator" if equal else "write")
         if self._presence.of(shadow.serial) is None:
             await self._work.durable()
             return states.PENDING
         return await self._wait(uuid)
+
+    def _change(
+        self, shadow: Shadow, document: bytes, content: str, row: CommandRow, cause: Cause
+    ) -> None:
+        """Hand a change to the keeper. Raises OverflowError, with the command ended."""
+        try:
+            self._keeper.change(shadow, document, content, row, cause)
+        except OverflowError as error:
+            self._commands.finish(row.uuid, states.FAILED, error_text=str(error))
+            raise
+        uuid = shadow.row.pending_uuid
+        self._commands.note(row.uuid, details=_details(shadow, uuid, 0, document))
+
+    async def _schedule(self, shadow: Shadow, row: CommandRow, document: bytes, when: int) -> str:
+        """Keep a change for its time; until then the configuration stays what it is."""
+        row.run_at = when
+        row.details = _details(shadow, 0, when, document)
+        self._commands.create(row)
+        self._executor.schedule(row.uuid, when)
+        await self._work.durable()
+        return row.status
+
+    def _supersede_scheduled(self, shadow: Shadow) -> None:
+        """Of changes for later only the newest counts, and one for now overtakes it."""
+        for one in self._commands.of_device(shadow.serial):
+            scheduled = one.run_at > 0 and one.uuid != shadow.row.pending_command
+            if one.name == "configure" and not one.system and scheduled:
+                self._executor.cancel(one.uuid, "superseded by a newer command")
+
+    async def due(self, shadow: Shadow, row: CommandRow) -> None:
+        """The time of a scheduled change has come: it is a change like any other from now on."""
+        details = msgspec.json.decode(row.details, type=dict[str, msgspec.Raw])
+        document = rules.without_uuid(bytes(details["config"]))
+        content = config_hash(document)
+        facts = shadow.facts()
+        if facts.target_uuid and content == facts.target_hash:
+            self._commands.finish(
+                row.uuid, states.COMPLETED, error_text="unchanged; nothing was sent"
+            )
+            return
+        if shadow.row.quarantined:
+            shadow.set(self._work, quarantined=False)
+        with contextlib.suppress(OverflowError):
+            self._change(shadow, document, content, row, "write")
 
     def _busy(self, shadow: Shadow) -> None:
         """One operator's command at a time per device; repairs of the gateway do not count."""
@@ -147,3 +183,10 @@ class Configure:
     async def _wait(self, uuid: str) -> str:
         # After that the change stays pending, and the device's next report settles it.
         return await self._commands.settled(uuid, self._answer_seconds) or states.PENDING
+
+
+def _details(shadow: Shadow, uuid: int, when: int, document: bytes) -> str:
+    """Return what a change asks of the device, as the command keeps it."""
+    config = rules.with_uuid(document, uuid) if uuid else document
+    members = (shadow.serial.encode(), uuid, when, config)
+    return (b'{"serial":"%s","uuid":%d,"when":%d,"config":%s}' % members).decode()

@@ -1,41 +1,45 @@
 """Commands of operators other than `configure`: a durable row, one request, one final result.
 
 What may wait for its time, or for a device that is away, does; what changes or restarts a device
-is sent at most once: the row says `executing` before anything leaves.
+is sent at most once: the row says `executing` before anything leaves, and after a restart of the
+gateway the workers tell what had reached them.
 """
 
 from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
 import msgspec
 
 from gw.coordinator import commands as states
-from gw.coordinator.commands import Commands
+from gw.coordinator.answers import Answers
+from gw.coordinator.commands import Commands, Open
 from gw.coordinator.links import Links
 from gw.coordinator.presence import DeviceSession, Presence
 from gw.coordinator.shadow import Shadow, Shadows
 from gw.coordinator.work import Committer
-from gw.core import records
+from gw.core import faultpoints, records
 from gw.core.errors import ApiError
 from gw.core.records import RECORD_VERSION
+from gw.core.settings import Settings
 from gw.ops import logs
-from gw.protocol.commands import COMMANDS, LATE_SECONDS, Command, read_answer
+from gw.protocol.commands import COMMANDS, Command
+from gw.protocol.lifecycle import Kind, State, after_loss
 from gw.store.interface import Store
 from gw.store.rows import CommandRow
 
 log = logs.get("commands")
 
-_BY_METHOD: Final = {command.method: name for name, command in COMMANDS.items()}
-
-
 _GRACE_SECONDS: Final = 5.0
 """A REST call that waits decides first."""
+_LONGEST_SECONDS: Final = 3660.0
+_CONFIGURE: Final = "configure"
 
-
-_LONGEST_SECONDS: Final = 660.0
+Later = Callable[[Shadow, CommandRow], Awaitable[None]]
+"""Carries out a `configure` whose time has come."""
 
 
 class Running(msgspec.Struct):
@@ -46,13 +50,6 @@ class Running(msgspec.Struct):
     session: int
     until: float
     """Monotonic; the device is free for others from then on, answered or not."""
-
-
-class Waiting(msgspec.Struct):
-    """A command that waits for its time, or for its device."""
-
-    uuid: str
-    run_at: int
 
 
 class Executor:
@@ -66,6 +63,7 @@ class Executor:
         presence: Presence,
         shadows: Shadows,
         commands: Commands,
+        settings: Settings,
     ) -> None:
         self._work = work
         self._store = store
@@ -73,21 +71,33 @@ class Executor:
         self._presence = presence
         self._shadows = shadows
         self._commands = commands
+        self._settings = settings.commands
+        self.answers = Answers(commands, settings.files)
+        self._deadlines = {one.command: one.seconds for one in self._settings.deadlines}
         self._running: dict[str, Running] = {}
-        self._waiting: dict[str, list[Waiting]] = {}
+        self._waiting: dict[str, dict[str, float]] = {}
+        """By device: commands that wait, and the Unix time from which they may be sent."""
         self._tasks: set[asyncio.Task[None]] = set()
+        self.configure_later: Later | None = None
 
-    async def load(self) -> None:
-        """Find what waits, and what a predecessor had sent."""
-        for name, command in COMMANDS.items():
-            for row in await self._store.unfinished_commands(name):
-                if row.submitted_by == states.SYSTEM:
-                    continue
-                if row.status == states.PENDING and not row.executed:
-                    self._wait_for(row.serial_number, row.uuid, row.run_at)
-                else:
-                    left = row.executed + self._patience(command, command.seconds) - time.time()
-                    self._commands.await_answer(row.uuid, max(1.0, left))
+    def load(self) -> None:
+        """Take up what a predecessor left: what waits, and what it had sent."""
+        now = time.time()
+        for one in self._commands.all():
+            if one.state is State.PENDING and one.run_at > 0 and one.name == _CONFIGURE:
+                self._wait_for(one, one.run_at)
+            command = COMMANDS.get(one.name)
+            if command is None:
+                continue
+            if one.state is State.PENDING:
+                self._wait_for(one, one.run_at)
+            elif one.state is State.WAITING:
+                self.answers.await_file(one, now)
+            else:
+                patience = self._patience(command, self._seconds(one.name, 0.0))
+                self._commands.until(one.uuid, max(1.0, one.executed + patience - now))
+
+    # -- what operators ask
 
     def running(self, serial: str) -> Running | None:
         """Return the command that a device is to answer."""
@@ -101,22 +111,24 @@ class Executor:
         """
         uuid, name, serial = arguments["command"], arguments["name"], shadow.serial
         command = COMMANDS[name]
+        seconds = self._seconds(name, arguments.get("seconds", 0.0))
         known = await self._store.command(uuid)
         if known is not None:
-            return known.status if known.status in states.FINAL else await self._settled(
-                uuid, command.seconds
-            )  # fmt: skip
+            over = known.status in (*states.FINAL, State.WAITING)
+            return known.status if over else await self._settled(uuid, seconds)
         now = int(time.time())
         session = self._presence.of(serial)
         when = max(0, arguments.get("when", 0))
-        if session is None and not command.later:
+        if session is None and not command.later and when <= now:
             raise ApiError(1033, serial)
-        self._free(shadow)
+        parallel = bool(arguments.get("parallel", command.parallel))
+        if not parallel:
+            self._free(shadow)
         row = CommandRow(
             uuid=uuid,
             serial_number=serial,
             command=name,
-            status=states.PENDING,
+            status=State.PENDING,
             submitted_by=arguments.get("by", ""),
             submitted=now,
             run_at=when,
@@ -125,15 +137,41 @@ class Executor:
             attach_type=arguments.get("file", ""),
             deferred=bool(arguments.get("deferred")),
         )
-        seconds = max(command.seconds, min(arguments.get("seconds", 0.0), _LONGEST_SECONDS))
-        await self._supersede(serial, name)
+        self._supersede(serial, name)
         if session is None or when > now:
+            if len(self._waiting.get(serial, ())) >= self._settings.max_waiting:
+                limit = self._settings.max_waiting
+                raise ApiError(
+                    1145, f"{limit} commands wait for this device (commands.max_waiting)"
+                )
             self._commands.create(row)
-            self._wait_for(serial, uuid, when)
+            self._wait_for(self._open(uuid), when)
             await self._work.durable()
-            return states.PENDING
-        self._start(row, session, command, params, seconds)
+            return State.PENDING
+        self._commands.create(row)
+        self._send(self._open(uuid), session, command, params, seconds, parallel=parallel)
         return await self._settled(uuid, seconds)
+
+    def system(self, shadow: Shadow, session: int, name: str, params: bytes) -> str:
+        """Send a command of the gateway's own, which nobody waits for; returns its UUID."""
+        now = int(time.time())
+        row = CommandRow(
+            uuid=states.new_uuid(),
+            serial_number=shadow.serial,
+            command=name,
+            status=State.PENDING,
+            submitted_by=states.SYSTEM,
+            submitted=now,
+            details=params.decode(),
+        )
+        self._commands.create(row)
+        self._launch(self._open(row.uuid), session, COMMANDS[name], params, COMMANDS[name].seconds)
+        return row.uuid
+
+    def _open(self, uuid: str) -> Open:
+        found = self._commands.get(uuid)
+        assert found is not None
+        return found
 
     def _free(self, shadow: Shadow) -> None:
         """One command of an operator at a time (northbound.md 3)."""
@@ -143,92 +181,157 @@ class Executor:
         if flight is not None and not flight.system:
             raise ApiError(1145, f"UUID={flight.command} Command=configure")
 
-    async def _supersede(self, serial: str, name: str) -> None:
-        """End a waiting command of the same kind: it ends as such instead of vanishing."""
-        for waiting in list(self._waiting.get(serial, [])):
-            row = await self._store.command(waiting.uuid)
-            if row is not None and row.command == name:
-                self._forget(serial, waiting.uuid)
-                self._commands.finish(
-                    waiting.uuid, states.EXPIRED, error_text="superseded by a newer command"
-                )
+    def _supersede(self, serial: str, name: str) -> None:
+        """End an unfinished command of the same kind: it ends as such instead of vanishing."""
+        for one in self._commands.of_device(serial):
+            if one.name == name and not one.system and one.state is not State.WAITING:
+                self._let_go(one)
+                text = "superseded by a newer command"
+                self._commands.finish(one.uuid, State.EXPIRED, error_text=text)
 
-    def _start(
+    # -- sending
+
+    def _send(
         self,
-        row: CommandRow,
+        one: Open,
         session: DeviceSession,
         command: Command,
         params: bytes,
         seconds: float,
+        *,
+        parallel: bool,
     ) -> None:
-        now = int(time.time())
-        row.status, row.executed, row.last_try = states.EXECUTING, now, now
-        self._commands.create(row)
-        serial, uuid = row.serial_number, row.uuid
-        until = time.monotonic() + seconds
+        if not parallel:
+            until = time.monotonic() + seconds
+            self._running[one.serial] = Running(one.uuid, one.name, session.id, until)
+        self._launch(one, session.id, command, params, seconds)
+
+    def _launch(
+        self, one: Open, session: int, command: Command, params: bytes, seconds: float
+    ) -> None:
         patience = self._patience(command, seconds)
-        self._running[serial] = Running(uuid, row.command, session.id, until)
-        self._commands.await_answer(uuid, patience)
-        order = records.SendRpc(RECORD_VERSION, uuid, command.method, int(patience * 1000), False)
-        log.info("command sent", serial=serial, command=row.command, by=row.submitted_by)
+        one.session = session
+        self._commands.sent(one.uuid)
+        self._commands.until(one.uuid, patience)
+        order = records.SendRpc(
+            RECORD_VERSION,
+            one.uuid,
+            command.method,
+            int(patience * 1000),
+            False,
+            again=command.again,
+            oneway=command.kind is Kind.FIRE_AND_FORGET,
+        )
+        serial, uuid = one.serial, one.uuid
+        log.info("command sent", serial=serial, command=one.name, uuid=uuid)
 
         def send() -> None:
-            if not self._links.send_rpc(session.id, serial, order, params):
+            if not self._links.send_rpc(session, serial, order, params):
                 self.unsent(serial, uuid, "the queue to the worker is full")
+            if faultpoints.ARMED:
+                faultpoints.reached(f"{command.method}.sent")
 
         self._work.then(send)
 
-    @staticmethod
-    def _patience(command: Command, seconds: float) -> float:
+    def _seconds(self, name: str, wanted: float) -> float:
+        """Return how long a REST call waits for the answer."""
+        seconds = self._deadlines.get(name, COMMANDS[name].seconds)
+        return max(seconds, min(wanted, _LONGEST_SECONDS))
+
+    def _patience(self, command: Command, seconds: float) -> float:
         """Firmware is answered after its download: what waits long is settled late."""
-        return LATE_SECONDS if command.later else seconds + _GRACE_SECONDS
+        return self._settings.late_seconds if command.later else seconds + _GRACE_SECONDS
 
     async def _settled(self, uuid: str, seconds: float) -> str:
         """Wait for the final status, for as long as a REST call does."""
         status = await self._commands.settled(uuid, seconds)
         if status is not None:
             return status
-        row = await self._store.command(uuid)
-        if row is None:
-            return states.EXPIRED
-        self._end(row.serial_number, uuid)  # others may follow
-        if COMMANDS[row.command].later:
-            return states.PENDING  # the answer may still come
-        self._commands.unsent(uuid, "no answer came in time")
+        one = self._commands.get(uuid)
+        if one is None:
+            row = await self._store.command(uuid)
+            return row.status if row is not None else State.EXPIRED
+        self._end(one.serial, uuid)  # others may follow
+        if COMMANDS[one.name].later or one.state is not State.EXECUTING:
+            return State.PENDING  # the answer may still come
+        self._commands.finish(uuid, State.FAILED, error_text="no answer came in time")
         await self._work.durable()
-        return states.FAILED
+        return State.FAILED
 
     # -- what devices and workers say
 
     def answered(self, serial: str, answer: records.Answer, message: bytes) -> None:
-        """A device answered; an answer to a command that is settled already changes nothing."""
+        """A device answered; it is free for others now."""
         self._end(serial, answer.command)
-        if not self._commands.answered(answer.command):
-            log.info("late answer, not applied", serial=serial, command=answer.command)
-            return
-        outcome = read_answer(_BY_METHOD.get(answer.method, answer.method), message)
-        self._commands.finish(
-            answer.command,
-            states.COMPLETED if outcome.error == 0 else states.FAILED,
-            error_code=outcome.error,
-            error_text=outcome.text,
-            results=outcome.results,
-            execution_ms=answer.elapsed_ms,
-        )
+        self.answers.take(serial, answer, message)
+
+    def sent(self, uuid: str) -> None:
+        """A worker has handed a request that is not answered to its device's socket."""
+        self._commands.finish(uuid, State.COMPLETED, results='{"result":"sent"}')
 
     def unsent(self, serial: str, uuid: str, reason: str) -> None:
-        """A command did not reach its device."""
+        """A command did not reach its device, for sure."""
         self._end(serial, uuid)
-        self._commands.unsent(uuid, reason)
+        one = self._commands.get(uuid)
+        if one is not None and one.state is State.EXECUTING:
+            self._lost(one, False, reason)
+
+    def resume(self, serial: str, session: int, unanswered: list[records.Unanswered]) -> None:
+        """A worker tells a new coordinator what its device is still to answer.
+
+        It has read its queue to the end before: what it does not name, and was not answered,
+        never left.
+        """
+        reached = {one.command for one in unanswered}
+        for one in self._commands.of_device(serial):
+            command = COMMANDS.get(one.name)
+            if command is None or one.session or one.state not in (State.EXECUTING, State.EXECUTED):
+                continue
+            if one.uuid in reached:
+                one.session = session
+                if one.state is State.EXECUTING and not command.parallel:
+                    until = one.deadline or time.monotonic() + command.seconds
+                    self._running[serial] = Running(one.uuid, one.name, session, until)
+            elif one.state is State.EXECUTING and command.kind is not Kind.FIRE_AND_FORGET:
+                self._lost(one, False, "the gateway restarted before it was sent")
 
     def session_ended(self, serial: str, session: int) -> None:
         """Nothing on this session will be answered.
 
         What restarts the device may have been done; it is not sent again, and ends unanswered.
         """
-        running = self._running.get(serial)
-        if running is not None and running.session == session:
-            self.unsent(serial, running.uuid, "the connection was lost before an answer came")
+        for one in self._commands.of_device(serial):
+            if one.name not in COMMANDS or one.session not in (0, session):
+                continue
+            if one.state is State.EXECUTING:
+                self._end(serial, one.uuid)
+                self._lost(one, None, "the connection was lost before an answer came")
+            elif one.state is State.EXECUTED:
+                text = "the connection was lost before the second answer came"
+                self._commands.finish(one.uuid, State.FAILED, error_text=text)
+
+    def _lost(self, one: Open, arrived: bool | None, reason: str) -> None:
+        """No answer will come: send it again some time, or end it."""
+        command = COMMANDS[one.name]
+        if one.verdict is not None:
+            self._commands.finish(one.uuid, **one.verdict)
+            return
+        waits = command.later or one.run_at > 0 or (arrived is False and one.session == 0)
+        limit = self._settings.attempts
+        to = after_loss(
+            command.kind, arrived=arrived, waits=waits, attempts=one.attempts, limit=limit
+        )
+        if to is State.PENDING:
+            again = time.time()
+            if one.session:
+                again += self._settings.retry_seconds
+            one.session = 0
+            self._commands.postponed(one.uuid, reason)
+            self._wait_for(one, again)
+        else:
+            self._commands.finish(one.uuid, State.FAILED, error_text=reason)
+
+    # -- what waits
 
     def connected(self, serial: str) -> None:
         """The device is here: what waits for it may go."""
@@ -242,8 +345,18 @@ class Executor:
                 del self._running[serial]
         now = time.time()
         for serial, waiting in list(self._waiting.items()):
-            if self._presence.of(serial) and any(one.run_at <= now for one in waiting):
+            if any(self._ripe(uuid, at, now) for uuid, at in waiting.items()):
                 self._spawn(serial)
+
+    def _ripe(self, uuid: str, at: float, now: float) -> bool:
+        one = self._commands.get(uuid)
+        if one is None or at > now:
+            return one is None
+        here = self._presence.of(one.serial) is not None
+        return here or one.name == _CONFIGURE or self._too_late(one, now)
+
+    def _too_late(self, one: Open, now: float) -> bool:
+        return now - max(one.submitted, one.run_at) > self._settings.late_seconds
 
     def _spawn(self, serial: str) -> None:
         task = asyncio.get_running_loop().create_task(self._next(serial))
@@ -252,43 +365,71 @@ class Executor:
 
     async def _next(self, serial: str) -> None:
         """Send the first waiting command whose time has come, if the device is free."""
-        now = time.time()
-        for waiting in list(self._waiting.get(serial, [])):
-            if waiting.run_at > now:
+        for uuid, at in list(self._waiting.get(serial, {}).items()):
+            now = time.time()
+            one = self._commands.get(uuid)
+            if one is None:
+                self._forget(serial, uuid)
                 continue
-            row = await self._store.command(waiting.uuid)
-            if row is None or row.status in states.FINAL:
-                self._forget(serial, waiting.uuid)
+            if at > now:
                 continue
-            if now - max(row.submitted, row.run_at) > LATE_SECONDS:
-                self._forget(serial, waiting.uuid)
-                self._commands.finish(row.uuid, states.EXPIRED, error_text="the device stayed away")
+            if one.name != _CONFIGURE and self._too_late(one, now):
+                self._forget(serial, uuid)
+                text = "the device stayed away"
+                self._commands.finish(uuid, State.EXPIRED, error_text=text)
                 continue
-            session, shadow = self._presence.of(serial), self._shadows.cached(serial)
-            busy = serial in self._running or (shadow is not None and shadow.in_flight is not None)
-            if session is None or shadow is None or busy:
-                return  # looked at again in a second
-            self._forget(serial, waiting.uuid)
-            command = COMMANDS[row.command]
-            self._start(row, session, command, row.details.encode(), command.seconds)
-            return
+            if await self._go(one):
+                return
 
-    def cancel(self, serial: str, uuid: str) -> None:
-        """An operator deletes a command: what waits is not sent, what runs is let go."""
-        self._forget(serial, uuid)
-        self._end(serial, uuid)
-        self._commands.answered(uuid)
-        self._commands.tell(uuid, states.EXPIRED)
+    async def _go(self, one: Open) -> bool:
+        """Send a waiting command; False if others may be tried."""
+        serial = one.serial
+        row = await self._store.command(one.uuid)
+        shadow = await self._shadows.get(serial)
+        if row is None or shadow is None or one.uuid not in self._waiting.get(serial, {}):
+            self._forget(serial, one.uuid)
+            return False
+        if one.name == _CONFIGURE:
+            self._forget(serial, one.uuid)
+            if self.configure_later is not None:
+                await self.configure_later(shadow, row)
+            return False
+        session = self._presence.of(serial)
+        command = COMMANDS[one.name]
+        busy = serial in self._running or shadow.in_flight is not None
+        if session is None or (busy and not command.parallel):
+            return True  # looked at again in a second
+        self._forget(serial, one.uuid)
+        seconds, details = self._seconds(one.name, 0.0), row.details.encode()
+        self._send(one, session, command, details, seconds, parallel=command.parallel)
+        return True
 
-    def _wait_for(self, serial: str, uuid: str, run_at: int) -> None:
-        self._waiting.setdefault(serial, []).append(Waiting(uuid, run_at))
+    def schedule(self, uuid: str, when: float) -> None:
+        """Let a pending command wait for its time, Unix seconds."""
+        self._wait_for(self._open(uuid), when)
+
+    def cancel(self, uuid: str, text: str) -> bool:
+        """An operator ends a command: what waits is not sent, what runs is let go."""
+        one = self._commands.get(uuid)
+        if one is None:
+            return False
+        self._let_go(one)
+        self._commands.finish(uuid, State.EXPIRED, error_text=text)
+        return True
+
+    def _let_go(self, one: Open) -> None:
+        self._forget(one.serial, one.uuid)
+        self._end(one.serial, one.uuid)
+
+    def _wait_for(self, one: Open, at: float) -> None:
+        self._waiting.setdefault(one.serial, {})[one.uuid] = at
 
     def _forget(self, serial: str, uuid: str) -> None:
-        left = [one for one in self._waiting.get(serial, []) if one.uuid != uuid]
-        if left:
-            self._waiting[serial] = left
-        else:
-            self._waiting.pop(serial, None)
+        waiting = self._waiting.get(serial)
+        if waiting is not None:
+            waiting.pop(uuid, None)
+            if not waiting:
+                del self._waiting[serial]
 
     def _end(self, serial: str, uuid: str) -> None:
         running = self._running.get(serial)

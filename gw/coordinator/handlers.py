@@ -7,7 +7,6 @@ from typing import Any, Final
 from gw._native.ring import Record
 from gw.coordinator import onboarding
 from gw.coordinator.announcer import Announcer
-from gw.coordinator.commands import Commands
 from gw.coordinator.executor import Executor
 from gw.coordinator.keeper import Keeper
 from gw.coordinator.links import Links
@@ -41,7 +40,6 @@ class Handlers:
         links: Links,
         presence: Presence,
         shadows: Shadows,
-        commands: Commands,
         keeper: Keeper,
         executor: Executor,
         announcer: Announcer,
@@ -58,7 +56,7 @@ class Handlers:
         self.announcer = announcer
         self._counters = counters
         self._generation = generation
-        self._messages = Messages(work, keeper, commands, links, announcer)
+        self._messages = Messages(work, keeper, executor, announcer)
         self.defaults: dict[str, DefaultConfigurationRow] = {}
         self.blacklist: dict[str, BlacklistRow] = {}
         self._handlers: dict[int, Any] = {
@@ -70,6 +68,7 @@ class Handlers:
             Kind.SESSION_SNAPSHOT: self._snapshot,
             Kind.RPC_UNSENT: self._unsent,
             Kind.DEVICE_PING: self._ping,
+            Kind.RPC_SENT: self._sent,
         }
 
     def handle(self, record: Record) -> None:
@@ -202,6 +201,7 @@ class Handlers:
                 shadow.set(self._work, last_recorded_contact=received_at(record))
                 now = received_at(record)
                 self.announcer.disconnected(serial, record.session, now, record)
+                self._executor.session_ended(serial, record.session)
             return
         session.traffic(head.rx_bytes, head.tx_bytes, head.messages)
         session.last_contact = received_at(record)
@@ -238,6 +238,7 @@ class Handlers:
         session.traffic(head.rx_bytes, head.tx_bytes, head.messages)
         if not self._take_over(session):
             return
+        self._executor.resume(serial, session.id, head.unanswered)
         self._attach(shadow, session)
         self._keeper.resume(shadow, session, head.unanswered)
         if head.last_uuid >= 0:
@@ -276,6 +277,9 @@ class Handlers:
                 self._keeper.probed(shadow, session, record.body)
         else:
             self._executor.answered(serial, head, record.body)
+
+    def _sent(self, record: Record) -> None:
+        self._executor.sent(records.decode(records.RpcSent, record.head).command)
 
     def _unsent(self, record: Record) -> None:
         head = records.decode(records.RpcUnsent, record.head)

@@ -396,7 +396,7 @@ class Keeper:
         """A new coordinator found a session whose `configure` may still be answered."""
         target = shadow.facts().target_uuid
         for one in unanswered:
-            if one.uuid == target and shadow.in_flight is None:
+            if one.method == "configure" and one.uuid == target and shadow.in_flight is None:
                 shadow.in_flight = InFlight(
                     one.command,
                     one.uuid,

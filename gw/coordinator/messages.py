@@ -8,16 +8,14 @@ from typing import Final
 import msgspec
 
 from gw._native.ring import Record
-from gw.coordinator import commands as states
 from gw.coordinator.announcer import Announcer
-from gw.coordinator.commands import Commands
+from gw.coordinator.executor import Executor
 from gw.coordinator.keeper import Keeper
-from gw.coordinator.links import Links
 from gw.coordinator.presence import DeviceSession
 from gw.coordinator.shadow import Shadow
 from gw.coordinator.work import Committer
 from gw.core import records
-from gw.core.records import RECORD_VERSION, DeviceMessage
+from gw.core.records import DeviceMessage
 from gw.ops import logs
 from gw.protocol import messages
 from gw.protocol.configuration import Report, Source
@@ -28,7 +26,6 @@ from gw.store.interface import (
     InsertStatistics,
     PutRequestResult,
 )
-from gw.store.rows import CommandRow
 
 log = logs.get("messages")
 
@@ -36,7 +33,6 @@ LOG, CRASH, REBOOT = 0, 1, 2
 """Kinds of device logs (southbound.md 6.10)."""
 
 _LOGS: Final = frozenset(("log", "crashlog", "rebootLog", "recovery"))
-_REBOOT_SECONDS: Final = 30
 _SOURCES: Final = {"state": Source.STATE, "healthcheck": Source.HEALTHCHECK}
 
 
@@ -49,18 +45,12 @@ class Messages:
     """Stores what devices tell."""
 
     def __init__(
-        self,
-        work: Committer,
-        keeper: Keeper,
-        commands: Commands,
-        links: Links,
-        announcer: Announcer,
+        self, work: Committer, keeper: Keeper, executor: Executor, announcer: Announcer
     ) -> None:
         self._announcer = announcer
         self._work = work
         self._keeper = keeper
-        self._commands = commands
-        self._links = links
+        self._executor = executor
 
     def handle(self, record: Record, shadow: Shadow, session: DeviceSession | None) -> None:
         """Store one message of a known device.
@@ -143,29 +133,8 @@ class Messages:
     ) -> None:
         if not params.reboot:
             return
-        command = states.new_uuid()
-        details = f'{{"serial":"{shadow.serial}","when":0}}'
-        self._commands.create(
-            CommandRow(
-                uuid=command,
-                serial_number=shadow.serial,
-                command="reboot",
-                status=states.EXECUTING,
-                submitted_by=states.SYSTEM,
-                submitted=now,
-                executed=now,
-                last_try=now,
-                details=details,
-            )
-        )
-        order = records.SendRpc(RECORD_VERSION, command, "reboot", _REBOOT_SECONDS * 1000, False)
-        self._commands.await_answer(command, _REBOOT_SECONDS)
-
-        def send() -> None:
-            if not self._links.send_rpc(record.session, shadow.serial, order, details.encode()):
-                self._commands.unsent(command, "the queue to the worker is full")
-
-        self._work.then(send)
+        details = b'{"serial":"%s","when":0}' % shadow.serial.encode()
+        self._executor.system(shadow, record.session, "reboot", details)
 
 
 def _log_row(shadow: Shadow, params: messages.Params, now: int) -> InsertLog | None:

@@ -74,6 +74,7 @@ class Requests:
         self._configure = Configure(
             store, work, keeper, commands, executor, presence, answer_seconds
         )
+        executor.configure_later = self._configure.due
         self._tasks: set[asyncio.Task[None]] = set()
         self._wake = asyncio.Event()
         self._writing = asyncio.Lock()
@@ -86,6 +87,7 @@ class Requests:
             "device.delete": self._device_delete,
             "command.configure": self._command_configure,
             "command.run": self._command_run,
+            "command.cancel": self._command_cancel,
             "command.delete": self._command_delete,
             "file.received": self._file_received,
             "file.rejected": self._file_rejected,
@@ -246,6 +248,8 @@ class Requests:
         serial = arguments["serial"]
         await self._known(serial)
         session = self._presence.of(serial)
+        for one in self._commands.of_device(serial):
+            self._executor.cancel(one.uuid, "the device was deleted")
         shadow = self._shadows.drop(serial)
         if shadow is not None:
             self._keeper.forget(shadow)
@@ -283,41 +287,45 @@ class Requests:
         shadow = await self._known(arguments["serial"])
         return {"status": await self._executor.run(shadow, arguments, body)}
 
+    async def _command_cancel(self, arguments: Arguments, body: bytes) -> dict[str, Any]:
+        """End a command that has no final state; what the device does is its own affair."""
+        uuid, text = arguments["uuid"], f"cancelled by {arguments.get('by', SYSTEM)}"
+        one = self._commands.get(uuid)
+        if one is None:
+            raise ApiError(1031, "the command has ended already", http=409)
+        shadow = await self._shadows.get(one.serial)
+        if shadow is not None and shadow.row.pending_command == uuid:
+            self._keeper.cancel(shadow)
+        self._executor.cancel(uuid, text)
+        await self._work.durable()
+        return {}
+
     async def _command_delete(self, arguments: Arguments, body: bytes) -> dict[str, Any]:
+        """Delete commands; those that have no final state are cancelled first."""
         uuid, serial = arguments.get("uuid", ""), arguments.get("serial", "")
-        if uuid:
-            row = await self._store.command(uuid)
-            serial = row.serial_number if row is not None else ""
-            self._executor.cancel(serial, uuid)
-        shadow = await self._shadows.get(serial) if serial else None
-        pending = shadow.row.pending_command if shadow is not None else ""
-        if shadow is not None and pending:
-            row = await self._store.command(pending)
-            start, end = arguments.get("start", 0), arguments.get("end", 0)
-            submitted = row.submitted if row is not None else 0
-            within = start <= submitted and (not end or submitted <= end)
-            if pending == uuid or (not uuid and within):
+        start, end = arguments.get("start", 0), arguments.get("end", 0)
+        found = self._commands.get(uuid)
+        chosen = [found] if found is not None else []
+        if not uuid:
+            chosen = [
+                one
+                for one in self._commands.of_device(serial)
+                if start <= one.submitted and (not end or one.submitted <= end)
+            ]
+        for one in chosen:
+            shadow = await self._shadows.get(one.serial)
+            if shadow is not None and shadow.row.pending_command == one.uuid:
                 self._keeper.cancel(shadow)
-        return await self._put(
-            interface.DeleteCommands(
-                uuid,
-                arguments.get("serial", ""),
-                arguments.get("start", 0),
-                arguments.get("end", 0),
-            )
-        )
+            self._executor.cancel(one.uuid, "deleted")
+        return await self._put(interface.DeleteCommands(uuid, serial, start, end))
 
     async def _file_received(self, arguments: Arguments, body: bytes) -> dict[str, Any]:
-        values = {
-            "waiting_for_file": 0,
-            "attach_date": int(time.time()),
-            "attach_size": arguments["size"],
-        }
-        return await self._put(interface.PatchCommand(arguments["uuid"], values))
+        self._executor.answers.file_received(arguments["uuid"], arguments["size"])
+        return await self._put()
 
     async def _file_rejected(self, arguments: Arguments, body: bytes) -> dict[str, Any]:
-        values = {"waiting_for_file": 0, "error_text": f"File rejected: {arguments['text']}"}
-        return await self._put(interface.PatchCommand(arguments["uuid"], values))
+        self._executor.answers.file_rejected(arguments["uuid"], arguments["text"])
+        return await self._put()
 
 
 def _notes(stored: str, arguments: Arguments, now: int) -> str:

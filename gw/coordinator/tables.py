@@ -37,6 +37,8 @@ class Tables:
             "default_configuration.delete": self._default_delete,
             "blacklist.put": self._blacklist_put,
             "blacklist.delete": self._blacklist_delete,
+            "script.put": self._script_put,
+            "script.delete": self._script_delete,
             "user.put": self._user_put,
             "user.delete": self._user_delete,
             "token.put": self._token_put,
@@ -75,6 +77,13 @@ class Tables:
     async def _blacklist_delete(self, arguments: Arguments, body: bytes) -> dict[str, Any]:
         self._handlers.blacklist.pop(arguments["serial"], None)
         return await self._put(interface.DeleteBlacklist(arguments["serial"]))
+
+    async def _script_put(self, arguments: Arguments, body: bytes) -> dict[str, Any]:
+        row = msgspec.convert(arguments["row"], rows.ScriptRow)
+        return await self._put(interface.PutScript(row))
+
+    async def _script_delete(self, arguments: Arguments, body: bytes) -> dict[str, Any]:
+        return await self._put(interface.DeleteScript(arguments["id"]))
 
     async def _user_put(self, arguments: Arguments, body: bytes) -> dict[str, Any]:
         row = msgspec.convert(arguments["row"], rows.UserRow)

@@ -26,6 +26,7 @@ class Kind(IntEnum):
     ANSWER = 5
     SESSION_SNAPSHOT = 6
     RPC_UNSENT = 7
+    RPC_SENT = 8
     DEVICE_PING = 16
     # coordinator -> worker
     HELLO = 32
@@ -127,16 +128,19 @@ class Answer(Head):
     uuid: int
     """Of the configuration that the request carried; 0: none."""
     hash: str
+    nth: int = 1
+    """Which answer to the request it is: some are answered twice."""
 
 
 class Unanswered(Head):
-    """A `configure` that the device has not answered yet."""
+    """A request that the device has not answered yet, or may answer once more."""
 
     command: str
     uuid: int
     hash: str
     left_ms: int
     """How long an answer may still take."""
+    method: str = "configure"
 
 
 class SessionSnapshot(Head):
@@ -155,11 +159,18 @@ class SessionSnapshot(Head):
 
 
 class RpcUnsent(Head):
-    """A command could not be handed to its device."""
+    """A command was not handed to its device, for sure."""
 
     version: int
     command: str
     reason: str
+
+
+class RpcSent(Head):
+    """A request that is not answered was handed to its device's socket."""
+
+    version: int
+    command: str
 
 
 class Hello(Head):
@@ -189,6 +200,10 @@ class SendRpc(Head):
     uuid: int = 0
     """Of the configuration that the request carries."""
     hash: str = ""
+    again: bool = False
+    """More than one answer may come."""
+    oneway: bool = False
+    """It has id 0 and is not answered (southbound.md 3.16)."""
 
 
 class Request(Head):

@@ -175,7 +175,11 @@ class Files(Section):
     port: Port = 16003
     """Port; 0 takes a free one."""
     max_bytes: Size = 10_000_000
-    """Largest upload. No effect yet: nothing is accepted."""
+    """Largest upload."""
+    trace_seconds: Seconds = 600.0
+    """How long after it was sent a trace waits for its file."""
+    script_seconds: Seconds = 900.0
+    """How long after it was sent a deferred script waits for its file."""
 
 
 class Radius(Section):
@@ -299,6 +303,32 @@ class Bus(Section):
     """Time between two summaries of the connections: `load-update`, and notification 1000."""
 
 
+class CommandDeadline(Section):
+    """How long one command may take to be answered, instead of what is built in."""
+
+    command: str
+    """Name as in REST paths."""
+    seconds: Annotated[float, msgspec.Meta(gt=0, le=3600)]
+    """How long the REST call waits for the device's answer."""
+
+
+class Commands(Section):
+    """Commands to devices other than `configure`."""
+
+    late_seconds: Seconds = 14_400.0
+    """How long a command may stay without an end: waiting for its device, or for a late answer."""
+    retry_seconds: Seconds = 120.0
+    """Pause before a command that was not delivered is sent again."""
+    attempts: Annotated[int, msgspec.Meta(ge=1, le=100)] = 3
+    """Sends of one command; those that change a device are sent again only if none arrived."""
+    max_waiting: Count = 32
+    """Commands of one device that wait for it, or for their time."""
+    deadlines: list[CommandDeadline] = msgspec.field(default_factory=list)
+    """Deadlines of single commands; see below the tables."""
+    retention_days: Count = 30
+    """Commands that ended longer ago than this are deleted."""
+
+
 class Kafka(Section):
     """The event bus; off when there are no servers."""
 
@@ -350,6 +380,7 @@ class Settings(Section):
     configuration: Configuration = msgspec.field(default_factory=Configuration)
     signatures: Signatures = msgspec.field(default_factory=Signatures)
     bus: Bus = msgspec.field(default_factory=Bus)
+    commands: Commands = msgspec.field(default_factory=Commands)
     kafka: Kafka = msgspec.field(default_factory=Kafka)
     log: Log = msgspec.field(default_factory=Log)
     run: Run = msgspec.field(default_factory=Run)

@@ -22,8 +22,6 @@ from gw.store.interface import Reader
 
 log = logs.get("files")
 
-WINDOW_SECONDS: Final = {"pcap": 600, "txt": 900, "tgz": 900}
-"""How long after it was sent a command waits for its file, by the kind of file."""
 READ_SECONDS: Final = 300.0
 _AT_A_TIME: Final = 16
 _OVERHEAD: Final = 65_536
@@ -67,6 +65,9 @@ class Uploads:
         self._coordinator = coordinator
         self._folder = folder(data)
         self._max_bytes = settings.max_bytes
+        scripts = settings.script_seconds
+        self._windows = {"pcap": settings.trace_seconds, "txt": scripts, "tgz": scripts}
+        """How long after it was sent a command waits for its file, by the kind of file."""
         self._retention = retention_seconds
         self._under_way: set[str] = set()
 
@@ -98,7 +99,7 @@ class Uploads:
             raise UploadError(404, "devices POST to /v1/upload/{uuid of a command}")
         uuid = match[1]
         row = await self._reader.command(uuid)
-        window = WINDOW_SECONDS.get(row.attach_type, 0) if row is not None else 0
+        window = self._windows.get(row.attach_type, 0.0) if row is not None else 0.0
         if row is None or not row.waiting_for_file or time.time() > row.executed + window:
             raise UploadError(404, "no command waits for this file")
         if uuid in self._under_way or len(self._under_way) >= _AT_A_TIME:

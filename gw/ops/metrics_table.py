@@ -96,6 +96,13 @@ TABLE: tuple[Metric, ...] = (
         "Configurations sent to devices.",
         (("cause", PUSH_CAUSES),),
     ),
+    Metric(
+        "gw_commands_total",
+        "counter",
+        "Commands that ended, by their final status.",
+        (("status", ("completed", "failed", "timedout", "expired")),),
+    ),
+    Metric("gw_commands_open", "gauge", "Commands that have no final status."),
     Metric("gw_config_rejections_total", "counter", "Configurations refused by devices."),
     Metric(
         "gw_config_substitutions_total", "counter", "Configurations applied with substitutions."

@@ -7,11 +7,14 @@ Pure: REST bodies in, params of the JSON-RPC request out (southbound.md section 
 from __future__ import annotations
 
 import base64
+import re
 from typing import Any, Final
 
 import msgspec
 
-from gw.protocol import jsonrpc
+from gw.protocol import jsonrpc, rrm
+from gw.protocol.errors import ParameterError
+from gw.protocol.lifecycle import Kind
 
 
 class Command(msgspec.Struct, frozen=True, kw_only=True):
@@ -23,46 +26,48 @@ class Command(msgspec.Struct, frozen=True, kw_only=True):
     """How long a REST call waits for the answer."""
     later: bool = False
     """May wait for a device that is away; the others fail at once."""
-    once: bool = False
-    """Changes or restarts the device: it is never sent a second time."""
+    kind: Kind = Kind.IDEMPOTENT
+    again: bool = False
+    """A second answer may follow under the same id (agents.md, "The other methods")."""
     file: bool = False
     """The device uploads a file for it."""
     administrator: bool = False
     """Only for the roles root and admin."""
+    parallel: bool = False
+    """May run beside another command of the device."""
+    simulators: bool = False
+    """Simulated devices take it (southbound.md 3.4)."""
 
+
+_ONCE: Final = Kind.AT_MOST_ONCE
 
 COMMANDS: Final[dict[str, Command]] = {
-    "reboot": Command(method="reboot", seconds=30, once=True),
-    "factory": Command(method="factory", seconds=30, later=True, once=True),
-    "upgrade": Command(method="upgrade", seconds=30, later=True, once=True),
-    "leds": Command(method="leds", seconds=120),
-    "ping": Command(method="ping", seconds=60),
+    "reboot": Command(method="reboot", seconds=30, kind=_ONCE, again=True, simulators=True),
+    "factory": Command(
+        method="factory", seconds=30, later=True, kind=_ONCE, again=True, simulators=True
+    ),
+    "upgrade": Command(
+        method="upgrade", seconds=30, later=True, kind=_ONCE, again=True, simulators=True
+    ),
+    "leds": Command(method="leds", seconds=120, simulators=True),
+    "ping": Command(method="ping", seconds=60, simulators=True),
     "request": Command(method="request", seconds=120),
     "wifiscan": Command(method="wifiscan", seconds=120),
     "eventqueue": Command(method="event", seconds=30),
     "trace": Command(method="trace", seconds=300, file=True),
-    "script": Command(method="script", seconds=60, once=True, file=True),
-    "powercycle": Command(method="powercycle", seconds=60, once=True, administrator=True),
+    "script": Command(method="script", seconds=60, kind=_ONCE, again=True, file=True),
+    "rrm": Command(method="rrm", seconds=60, kind=Kind.FIRE_AND_FORGET, administrator=True),
+    "powercycle": Command(method="powercycle", seconds=60, kind=_ONCE, administrator=True),
     "cable-diagnostics": Command(
-        method="cable-diagnostics", seconds=120, once=True, administrator=True
+        method="cable-diagnostics", seconds=120, kind=_ONCE, administrator=True
     ),
-    "reenroll": Command(method="reenroll", seconds=120, once=True, administrator=True),
-    "fixedconfig": Command(method="fixedconfig", seconds=120, once=True),
-    "certupdate": Command(method="certupdate", seconds=60, once=True, administrator=True),
-    "transfer": Command(method="transfer", seconds=60, once=True, administrator=True),
+    "reenroll": Command(method="reenroll", seconds=120, kind=_ONCE, administrator=True),
+    "fixedconfig": Command(method="fixedconfig", seconds=120, kind=_ONCE),
+    "certupdate": Command(method="certupdate", seconds=60, kind=_ONCE, administrator=True),
+    "transfer": Command(method="transfer", seconds=60, kind=_ONCE, again=True, administrator=True),
+    "package": Command(method="package", seconds=300, kind=_ONCE),
 }
-"""The commands that one answer of the device settles, by their name in REST paths."""
-
-LATE_SECONDS: Final = 14_400
-"""How long a command may stay unsettled in all (owgw's command.timeout)."""
-
-
-class ParameterError(ValueError):
-    """A parameter of a command is missing or wrong; `number` is the numbered error."""
-
-    def __init__(self, text: str, number: int = 1018) -> None:
-        super().__init__(text)
-        self.number = number
+"""The commands other than `configure` and `telemetry`, by their name in REST paths."""
 
 
 class Body(msgspec.Struct, kw_only=True):
@@ -84,6 +89,8 @@ class UpgradeBody(Body):
 
     uri: str
     keepRedirector: bool = True  # noqa: N815
+    signature: str = ""
+    """On the wire `signature`; REST gives it as the query parameter FWsignature."""
 
 
 class LedsBody(Body):
@@ -130,10 +137,20 @@ class ScriptBody(Body):
     script: str = ""
     """Base64."""
     scriptId: str = ""  # noqa: N815
-    timeout: int = 30
-    deferred: bool = False
+    timeout: int | msgspec.UnsetType = msgspec.UNSET
+    deferred: bool | msgspec.UnsetType = msgspec.UNSET
     uri: str = ""
     signature: str = ""
+
+    @property
+    def later(self) -> bool:
+        """Whether the device uploads the output instead of answering it."""
+        return self.deferred is True
+
+    @property
+    def seconds(self) -> int:
+        """How long the script may run; 30 unless given."""
+        return self.timeout or 30 if isinstance(self.timeout, int) else 30
 
 
 class Port(msgspec.Struct):
@@ -154,6 +171,25 @@ class CableBody(Body):
     """Test cables."""
 
     ports: list[str]
+
+
+class RrmBody(Body):
+    """Steer radios and their clients."""
+
+    actions: list[dict[str, Any]]
+
+
+class Package(msgspec.Struct):
+    """A package to be installed or removed."""
+
+    name: str
+    url: str = ""
+
+
+class PackageBody(Body):
+    """Install or remove packages."""
+
+    packages: list[Package]
 
 
 class FixedConfigBody(Body):
@@ -186,12 +222,14 @@ BODIES: Final[dict[str, type[Body]]] = {
     "eventqueue": EventQueueBody,
     "trace": TraceBody,
     "script": ScriptBody,
+    "rrm": RrmBody,
     "powercycle": PowerCycleBody,
     "cable-diagnostics": CableBody,
     "reenroll": Body,
     "fixedconfig": FixedConfigBody,
     "certupdate": CertUpdateBody,
     "transfer": TransferBody,
+    "package": PackageBody,
 }
 
 
@@ -209,6 +247,8 @@ def build(name: str, serial: str, command: str, body: Body, upload: str = "") ->
         case UpgradeBody():
             _web_address("uri", body.uri)
             params |= {"uri": body.uri, "keep_redirector": int(body.keepRedirector)}
+            if body.signature:
+                params["signature"] = body.signature
         case LedsBody():
             _one_of("pattern", body.pattern, ("on", "off", "blink"))
             _within("duration", body.duration, 1, 86_400_000)
@@ -232,6 +272,12 @@ def build(name: str, serial: str, command: str, body: Body, upload: str = "") ->
             _trace(params, body, upload)
         case ScriptBody():
             _script(params, body, upload)
+        case RrmBody():
+            del params["when"]
+            params["actions"] = rrm.actions(body.actions)
+        case PackageBody():
+            del params["when"]
+            params |= {"op": "install", "packages": _packages(body)}
         case PowerCycleBody():
             _some("ports", body.ports)
             for port in body.ports:
@@ -271,10 +317,8 @@ def _trace(params: dict[str, Any], body: TraceBody, upload: str) -> None:
 
 
 def _script(params: dict[str, Any], body: ScriptBody, upload: str) -> None:
-    """Inline scripts and diagnostics; with `uri` the device uploads what came of it."""
+    """Scripts, stored ones filled in, and diagnostics; with `uri` the device uploads the output."""
     _one_of("type", body.type, ("shell", "bundle", "diagnostic"))
-    if body.scriptId:
-        raise ParameterError("scriptId: stored scripts are not in this version", 1153)
     if (body.type == "diagnostic") == bool(body.script):
         raise ParameterError("a diagnostic has no script, all else has one", 1153)
     if body.script:
@@ -284,20 +328,48 @@ def _script(params: dict[str, Any], body: ScriptBody, upload: str) -> None:
             raise ParameterError("script is not base64") from None
         params["script"] = body.script
     params["type"] = body.type
-    if body.deferred:
+    if body.later:
         params["uri"] = body.uri or upload
     else:
-        _within("timeout", body.timeout, 0, 600)
-        params["timeout"] = body.timeout or 30
+        _within("timeout", body.seconds, 1, 3600)
+        params["timeout"] = body.seconds
     if body.signature:
         params["signature"] = body.signature
+
+
+def package_list(serial: str, name: str) -> dict[str, Any]:
+    """Return the params that ask for the version of an installed package. Raises ParameterError."""
+    _package_name("pkgName", name)
+    return {"op": "list", "serial": serial, "package": name}
+
+
+def package_delete(serial: str, body: PackageBody) -> dict[str, Any]:
+    """Return the params that remove packages. Raises ParameterError."""
+    _some("packages", body.packages)
+    for one in body.packages:
+        _package_name("packages[].name", one.name)
+    return {"op": "delete", "serial": serial, "packages": [{"name": p.name} for p in body.packages]}
+
+
+def _packages(body: PackageBody) -> list[dict[str, str]]:
+    _some("packages", body.packages)
+    for one in body.packages:
+        _package_name("packages[].name", one.name)
+        if not one.url.startswith(("http://", "https://")) or len(one.url) > 4096:
+            raise ParameterError("packages[].url is not an http or https address", 1152)
+    return [{"name": one.name, "url": one.url} for one in body.packages]
+
+
+def _package_name(name: str, value: str) -> None:
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9+._-]{0,127}", value):
+        raise ParameterError(f"{name} is not the name of a package")
 
 
 def file_kind(body: Body) -> str:
     """Return the kind of file that a device uploads here for a command; empty: none."""
     if isinstance(body, TraceBody):
         return "pcap"
-    if isinstance(body, ScriptBody) and body.deferred and not body.uri:
+    if isinstance(body, ScriptBody) and body.later and not body.uri:
         return "txt" if body.type == "shell" else "tgz"
     return ""
 
@@ -305,8 +377,8 @@ def file_kind(body: Body) -> str:
 def patience(name: str, body: Body) -> float:
     """Return how long a REST call waits for the answer, seconds."""
     seconds = COMMANDS[name].seconds
-    if isinstance(body, ScriptBody) and not body.deferred:
-        return max(seconds, body.timeout + 30.0)
+    if isinstance(body, ScriptBody) and not body.later:
+        return max(seconds, body.seconds + 30.0)
     return seconds
 
 
@@ -360,11 +432,15 @@ def read_answer(name: str, message: bytes) -> Outcome:
     if not isinstance(status, dict):
         return Outcome(0, "", results) if name == "ping" else Outcome(1, NO_STATUS, results)
     error = status.get("error", 0)
+    if isinstance(error, str) and isinstance(status.get("result"), int):
+        error = status["result"]  # a script that ended with a code, and no name for it
     if isinstance(error, bool) or not isinstance(error, (int, float)):
         error = 0 if error in (None, "", False) else 1
     if not -(2**31) <= error < 2**31:
         error = 1
     text = status.get("text", status.get("txt", ""))
+    if not text and error and name == "script":
+        text = status.get("result", "")
     if isinstance(text, list):
         text = "; ".join(str(one) for one in text)
     return Outcome(int(error), text if isinstance(text, str) else "", results)

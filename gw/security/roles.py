@@ -27,6 +27,7 @@ class Operation(StrEnum):
     DELETE_DEVICES = "delete_devices"
     ADMINISTRATIVE_COMMAND = "administrative_command"
     FREE_SCRIPT = "free_script"
+    EDIT_SCRIPTS = "edit_scripts"
 
 
 _ADMINISTRATORS: Final = frozenset({Role.ROOT, Role.ADMIN})
@@ -36,6 +37,7 @@ PERMISSIONS: Final[dict[Operation, frozenset[Role]]] = {
     Operation.DELETE_DEVICES: _ADMINISTRATORS,
     Operation.ADMINISTRATIVE_COMMAND: _ADMINISTRATORS,
     Operation.FREE_SCRIPT: frozenset({Role.ROOT}),
+    Operation.EDIT_SCRIPTS: frozenset({Role.ROOT}),
 }
 """northbound.md 3.1, 3.2, 4.1 and 4.2; who may manage users is below."""
 
@@ -64,6 +66,14 @@ _DELETES: Final = _MAKES | {Role.CSR: _NOBODY, Role.INSTALLER: _NOBODY}
 def may(role: str, operation: Operation) -> bool:
     """Tell whether a user of `role` may do `operation`; an unknown role may nothing."""
     return role in PERMISSIONS[operation]
+
+
+def may_run_script(role: str, restricted: list[str]) -> bool:
+    """Tell whether a user of `role` may run a stored script that is for these roles only.
+
+    An empty list means root only (northbound.md 3.2).
+    """
+    return role == Role.ROOT or role in restricted
 
 
 def may_read_users(role: str) -> bool:

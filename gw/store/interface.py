@@ -164,6 +164,18 @@ class DeleteDefaultConfiguration(Op):
     name: str
 
 
+class PutScript(Op):
+    """Insert or replace."""
+
+    row: rows.ScriptRow
+
+
+class DeleteScript(Op):
+    """Delete by id."""
+
+    id: str
+
+
 class PutBlacklist(Op):
     """Insert or replace."""
 
@@ -208,6 +220,8 @@ class DeleteExpired(Op):
     now: int
     limit: int = 5000
     """Rows per table."""
+    commands_before: int = 0
+    """Commands that ended before that are deleted."""
     more: bool = False
     """Set by `commit`: some table had as many, so another step is due at once."""
 
@@ -319,8 +333,14 @@ class Reader(Protocol):
     async def command(self, uuid: str) -> rows.CommandRow | None:
         """One command."""
 
-    async def unfinished_commands(self, command: str) -> list[rows.CommandRow]:
-        """Commands of one name that have no final result, oldest first."""
+    async def unfinished_commands(self, command: str = "") -> list[rows.CommandRow]:
+        """Commands (of one name) that have no final result, oldest first."""
+
+    async def scripts(self, *, offset: int = 0, limit: int = 100) -> list[rows.ScriptRow]:
+        """By name."""
+
+    async def script(self, id: str) -> rows.ScriptRow | None:
+        """One, by its id, else the first of that name."""
 
     async def default_configurations(
         self, *, offset: int = 0, limit: int = 100

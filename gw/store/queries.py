@@ -22,6 +22,7 @@ from gw.store.tables import (
     DOCUMENTS,
     HEALTHCHECK,
     LOG,
+    SCRIPT,
     SHADOW,
     STATISTICS,
     TOKEN,
@@ -265,13 +266,32 @@ class Queries(ABC):
         """One command."""
         return await self._one(COMMAND, "commands", "uuid", uuid)
 
-    async def unfinished_commands(self, command: str) -> list[rows.CommandRow]:
-        """Commands of one name that have no final result, oldest first."""
+    async def unfinished_commands(self, command: str = "") -> list[rows.CommandRow]:
+        """Commands (of one name) that have no final result, oldest first."""
+        if not command:
+            found = await self._all(
+                COMMAND, f"SELECT {COMMAND.select()} FROM commands WHERE {UNFINISHED}"
+            )
+            return sorted(found, key=lambda row: row.submitted)
         sql = (
             f"SELECT {COMMAND.select()} FROM commands WHERE command = ? AND {UNFINISHED} "
             "ORDER BY submitted, id"
         )
         return await self._all(COMMAND, sql, command)
+
+    async def scripts(self, *, offset: int = 0, limit: int = 100) -> list[rows.ScriptRow]:
+        """By name."""
+        sql = f"SELECT {SCRIPT.select()} FROM scripts ORDER BY name, id LIMIT ? OFFSET ?"
+        return await self._all(SCRIPT, sql, limit, offset)
+
+    async def script(self, id: str) -> rows.ScriptRow | None:
+        """One, by its id, else the first of that name."""
+        found = await self._one(SCRIPT, "scripts", "id", id)
+        if found is None:
+            sql = f"SELECT {SCRIPT.select()} FROM scripts WHERE name = ? ORDER BY id LIMIT 1"
+            named = await self._all(SCRIPT, sql, id)
+            found = named[0] if named else None
+        return found
 
     async def default_configurations(
         self, *, offset: int = 0, limit: int = 100

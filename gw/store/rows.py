@@ -165,6 +165,33 @@ class CommandRow(Row):
     attach_type: str = ""
     execution_ms: float = 0.0
     deferred: bool = False
+    attempts: int = 0
+    """How often it was sent."""
+    answered: int = 0
+    """When the device answered, Unix seconds; 0: it did not."""
+    late_answer: str = ""
+    """What the device said after the command had its final status, as JSON text."""
+
+
+class ScriptRow(Row):
+    """A script that operators keep for devices (southbound.md 6.7)."""
+
+    id: str
+    name: str
+    type: str
+    content: str
+    description: str = ""
+    uri: str = ""
+    version: str = ""
+    author: str = ""
+    restricted: str = "[]"
+    """JSON array of roles that may run it; empty: only root."""
+    deferred: bool = False
+    timeout: int = 30
+    """Seconds."""
+    default_upload_uri: str = ""
+    created: int = 0
+    modified: int = 0
 
 
 class DefaultConfigurationRow(Row):

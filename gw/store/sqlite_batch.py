@@ -70,7 +70,12 @@ def _delete_expired(connection: sqlite3.Connection, run: Run) -> None:
             "WHERE refresh_expires <= ? AND expires <= ? ORDER BY refresh_expires LIMIT ?)",
             (op.now, op.now, op.limit),
         )
-        op.more = max(*deleted, tokens.rowcount) >= op.limit
+        commands = connection.execute(
+            "DELETE FROM commands WHERE id IN (SELECT id FROM commands "
+            "WHERE completed > 0 AND completed < ? ORDER BY completed LIMIT ?)",
+            (op.commands_before, op.limit),
+        )
+        op.more = max(*deleted, tokens.rowcount, commands.rowcount) >= op.limit
 
 
 _WRITERS: Final[dict[type[interface.Op], Callable[[sqlite3.Connection, Run], None]]] = {

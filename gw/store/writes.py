@@ -19,6 +19,7 @@ from gw.store.tables import (
     DEVICE_DOCUMENTS,
     DEVICES,
     DOCUMENTS,
+    SCRIPTS,
     TOKENS,
     USERS,
     Table,
@@ -237,6 +238,8 @@ WRITERS: Final[dict[type[interface.Op], Writer]] = {
     interface.DeleteDefaultConfiguration: _many(
         "DELETE FROM default_configurations WHERE name = ?", "name"
     ),
+    interface.PutScript: _put(SCRIPTS),
+    interface.DeleteScript: _many("DELETE FROM scripts WHERE id = ?", "id"),
     interface.PutBlacklist: _put(BLACKLISTED),
     interface.DeleteBlacklist: _many("DELETE FROM blacklist WHERE serial_number = ?", "serial"),
     interface.PutUser: _put(USERS),

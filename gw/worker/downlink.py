@@ -89,6 +89,11 @@ class Downlink:
         else:
             body = compress(record.body) if order.compress else record.body
             reason = session.send_rpc(order, body)
+        if order.oneway and not reason:
+            sent = records.encode(records.RpcSent(RECORD_VERSION, order.command))
+            self._context.uplink.publish(
+                Kind.RPC_SENT, record.session, record.serial, time.monotonic_ns(), sent, b""
+            )
         if reason:
             head = records.encode(records.RpcUnsent(RECORD_VERSION, order.command, reason))
             self._context.uplink.publish(

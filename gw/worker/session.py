@@ -32,6 +32,8 @@ MAX_TOLERATED_LOGGED: Final = 10
 """Tolerated errors of one session that get a line of their own; all are counted."""
 _PING_NS: Final = 1_000_000_000
 """Time between two PINGs of a session that are told, nanoseconds."""
+MAX_ANSWERS: Final = 4
+"""Answers to one request that are taken; agents give two at most (agents.md)."""
 _CLOSE_SECONDS: Final = 1.0
 """How long a peer may take to answer our close frame."""
 
@@ -61,6 +63,9 @@ class Outstanding(msgspec.Struct, gc=False):
     timeout_ms: int
     uuid: int
     hash: str
+    again: bool
+    """It stays here after its first answer: another one may follow."""
+    answers: int = 0
 
     def left_ms(self, now: int) -> int:
         """Return how long an answer may still take."""
@@ -408,7 +413,11 @@ class Session(WSListener):
     def _answer(self, envelope: jsonrpc.Envelope, payload: bytes, now: int) -> None:
         self.context.counters.add(_ANSWERS)
         rpc_id = jsonrpc.rpc_id(envelope)
-        pending = self.outstanding.pop(rpc_id, None) if self.outstanding and rpc_id else None
+        pending = self.outstanding.get(rpc_id) if self.outstanding and rpc_id else None
+        if pending is not None and self.outstanding is not None and rpc_id is not None:
+            pending.answers += 1
+            if not pending.again or pending.answers >= MAX_ANSWERS:
+                del self.outstanding[rpc_id]
         if pending is None:
             # Late, repeated or foreign: recorded, never applied, and no fault of the device.
             # Quirk: foreign-answer-id. Quirk: second-result.
@@ -426,6 +435,7 @@ class Session(WSListener):
                 (now - pending.sent_ns) / 1e6,
                 pending.uuid,
                 pending.hash,
+                pending.answers,
             )
         )
         self.context.uplink.publish(
@@ -450,7 +460,17 @@ class Session(WSListener):
             return "the session is ending"
         if not self._room():
             return "the device does not read what it is sent"
-        rpc_id = self.context.next_rpc_id()
+        rpc_id = 0 if order.oneway else self.context.next_rpc_id()
+        if not order.oneway:
+            self._await_answer(rpc_id, order)
+        text = jsonrpc.request(rpc_id, order.method, params)
+        transport.send(_TEXT, text)
+        self.tx_bytes += len(text)
+        self.context.counters.add(_SENT)
+        self.context.counters.add(_BYTES_OUT, len(text))
+        return ""
+
+    def _await_answer(self, rpc_id: int, order: records.SendRpc) -> None:
         if self.outstanding is None:
             self.outstanding = {}
         elif len(self.outstanding) >= MAX_OUTSTANDING:
@@ -462,22 +482,17 @@ class Session(WSListener):
             order.timeout_ms,
             order.uuid,
             order.hash,
+            order.again,
         )
-        text = jsonrpc.request(rpc_id, order.method, params)
-        transport.send(_TEXT, text)
-        self.tx_bytes += len(text)
-        self.context.counters.add(_SENT)
-        self.context.counters.add(_BYTES_OUT, len(text))
-        return ""
 
     def snapshot(self) -> records.SessionSnapshot:
         """Return what a new coordinator needs to know of this (connected) session."""
         assert self.connect_head is not None
         now = time.monotonic_ns()
         unanswered = [
-            records.Unanswered(one.command, one.uuid, one.hash, one.left_ms(now))
+            records.Unanswered(one.command, one.uuid, one.hash, one.left_ms(now), one.method)
             for one in (self.outstanding or {}).values()
-            if one.method == "configure" and one.left_ms(now) > 0
+            if one.left_ms(now) > 0
         ]
         return records.SessionSnapshot(
             RECORD_VERSION, self.connect_head, self.last_uuid, self.last_hash, unanswered,

@@ -71,7 +71,7 @@ class Node:
         self.links, self.presence = Links(), Presence()
         counters = metrics.CounterPage.private()
         self.work = Committer(store, settings.Store(batch_milliseconds=0.0), counters)
-        self.commands = Commands(self.work)
+        self.commands = Commands(self.work, counters)
         self.keeper = Keeper(
             self.work, store, self.links, self.presence, self.commands,
             settings.Configuration(resend_limit=5, resend_at_once=5), counters,
@@ -96,6 +96,7 @@ class Node:
     async def load(self) -> None:
         """Know the device as a new coordinator does."""
         self.shadow = await Shadows(self.store).get(SERIAL)
+        await self.commands.load(self.store)
 
     async def quiet(self) -> None:
         """Wait until everything is durable and handed to the links; the store is the shadow."""

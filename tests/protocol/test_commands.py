@@ -87,7 +87,7 @@ BAD = [
     ("script", {"type": "shell"}, 1153),
     ("script", {"type": "diagnostic", "script": "bHM="}, 1153),
     ("script", {"type": "shell", "script": "***"}, 1018),
-    ("script", {"type": "shell", "script": "bHM=", "timeout": 601}, 1018),
+    ("script", {"type": "shell", "script": "bHM=", "timeout": 3601}, 1018),
     ("powercycle", {"ports": []}, 1018),
     ("powercycle", {"ports": [{"name": "a", "cycle": 0}]}, 1018),
     ("cable-diagnostics", {"ports": ["a"] * 1001}, 1018),

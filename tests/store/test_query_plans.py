@@ -159,6 +159,8 @@ async def test_writes(path, monkeypatch):
         ops.DeleteRecords("logs", A, 1, 2),
         ops.PutDefaultConfiguration(rows.DefaultConfigurationRow(name="a", configuration="{}")),
         ops.DeleteDefaultConfiguration("a"),
+        ops.PutScript(rows.ScriptRow(id="i", name="n", type="shell", content="")),
+        ops.DeleteScript("i"),
         ops.PutBlacklist(rows.BlacklistRow(serial_number=A)),
         ops.DeleteBlacklist(A),
         ops.PutUser(rows.UserRow(id="1", email="a@x")),
