@@ -62,6 +62,8 @@ class PeerCertificate(Head):
     """Serial number of the certificate, lower-case hexadecimal."""
     verdict: str
     """`VERIFIED`, `MISMATCH_SERIAL` or `SIMULATED` (southbound.md 1.3)."""
+    policy: int = -1
+    """Place of its issuer's policy in `devices.ca_policies`; -1: none."""
 
 
 class Connect(Head):

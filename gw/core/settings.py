@@ -24,14 +24,25 @@ class Section(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
 
 
 class CaPolicy(Section):
-    """Looser rules for the devices of one issuing authority (owgw's), off unless set."""
+    """Rules of their own for the devices of one issuing authority. It is named by at least one of
+    the first three; all that are set must fit, and the first policy that fits counts."""
 
-    issuer: str
+    issuer: str = ""
     """Common name of the issuing CA that this policy is for."""
+    subject: str = ""
+    """Its whole subject, as `openssl x509 -noout -subject -nameopt RFC2253` prints it."""
+    fingerprint: str = ""
+    """SHA-256 of its certificate, in hexadecimal, with or without colons."""
     serial_mismatch_bits: Annotated[int, msgspec.Meta(ge=0, le=8)] = 0
     """Low bits in which certificate and `serial` may differ (owgw: 2)."""
+    common_name: Literal["serial", "mac"] = "serial"
+    """Form of the common name: `serial` is 12 hexadecimal digits, `mac` also takes `:` and `-`."""
     simulator_prefix: bool = False
     """Accept a certificate whose common name starts with `53494d` for any serial number."""
+    simulated: bool = False
+    """All devices of this authority are simulators, and shown as such."""
+    unknown: Literal["", "refuse", "create", "quarantine"] = ""
+    """As `devices.unknown`, for devices of this authority; empty: as there."""
 
 
 class Devices(Section):
@@ -50,11 +61,15 @@ class Devices(Section):
     ca: str = ""
     """PEM bundle of the authorities that issue device certificates."""
     crl: str = ""
-    """PEM file of revoked certificates; empty: none."""
+    """PEM file of revoked certificates, one list per issuing authority; empty: none."""
+    reload_seconds: Seconds = 30.0
+    """How often these files, and those of `api`, are looked at; changed ones are used at once."""
+    expired: Literal["keep", "close"] = "keep"
+    """What to do with a session whose certificate ends meanwhile: it is logged in any case."""
     unknown: Literal["refuse", "create", "quarantine"] = "refuse"
     """What to do with a device that is not in the store."""
     ca_policies: list[CaPolicy] = msgspec.field(default_factory=list)
-    """Looser rules per issuing authority; see below the tables."""
+    """Rules per issuing authority; see below the tables."""
     max_frame_bytes: Size = 524_288
     """Largest WebSocket frame accepted."""
     max_message_bytes: Size = 1_048_576

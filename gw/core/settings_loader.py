@@ -16,7 +16,7 @@ from typing import Any, Final
 import msgspec
 from msgspec import inspect
 
-from gw.core.settings import Settings
+from gw.core.settings import CaPolicy, Settings
 from gw.core.settings_types import describe, from_text, nearest, shown, type_faults
 
 ENVIRONMENT_PREFIX: Final = "GW_"
@@ -333,7 +333,19 @@ def _contradictions(settings: Settings, origins: Mapping[str, str]) -> list[str]
             lambda: "must not be below configuration.resend_seconds",
         ),
     ]
-    return [f"{n}: {text()} ({origins[n]})" for n, sound, text in checks if not sound]
+    found = [f"{n}: {text()} ({origins[n]})" for n, sound, text in checks if not sound]
+    policies = "devices.ca_policies"
+    return found + [f"{text} ({origins[policies]})" for text in _policy_faults(devices.ca_policies)]
+
+
+def _policy_faults(policies: list[CaPolicy]) -> Iterable[str]:
+    for place, policy in enumerate(policies):
+        name = f"devices.ca_policies[{place}]"
+        if not (policy.issuer or policy.subject or policy.fingerprint):
+            yield f"{name}: one of issuer, subject and fingerprint must be set"
+        digits = policy.fingerprint.replace(":", "")
+        if digits and re.fullmatch(r"[0-9a-fA-F]{64}", digits) is None:
+            yield f"{name}.fingerprint: expected the 64 hexadecimal digits of a SHA-256"
 
 
 def _largest_record(settings: Settings) -> int:

@@ -14,11 +14,12 @@ DEVICE_METHODS = (
 )  # fmt: skip
 HANDSHAKE_FAILURES = (
     "no_certificate", "unknown_ca", "expired", "not_yet_valid", "revoked", "bad_certificate",
-    "bad_common_name", "policy", "tls", "timeout", "reset", "not_websocket", "overload",
+    "no_crl", "crl_expired", "bad_common_name", "policy", "tls", "timeout", "reset",
+    "not_websocket", "overload",
 )  # fmt: skip
 SESSION_ENDS = (
     "peer", "replaced", "serial_mismatch", "protocol_errors", "bad_json", "binary", "too_big",
-    "depth", "idle", "no_connect", "refused", "blacklisted", "revoked",
+    "depth", "idle", "no_connect", "refused", "blacklisted", "revoked", "expired",
     "deleted", "slow", "drain", "error",
 )  # fmt: skip
 PROTOCOL_ERRORS = (
@@ -64,6 +65,17 @@ TABLE: tuple[Metric, ...] = (
     ),
     Metric(
         "gw_session_ends_total", "counter", "Device sessions ended.", (("reason", SESSION_ENDS),)
+    ),
+    Metric(
+        "gw_certificate_reloads_total",
+        "counter",
+        "Changed certificate files and revocation lists that were read anew.",
+        (("result", ("success", "failure")),),
+    ),
+    Metric(
+        "gw_sessions_expired_certificate",
+        "gauge",
+        "Sessions open now whose certificate has ended since.",
     ),
     Metric(
         "gw_device_messages_received_total",

@@ -20,6 +20,7 @@ from gw.ops import logs, metrics
 from gw.worker.context import WorkerContext
 from gw.worker.downlink import Downlink
 from gw.worker.listener import DeviceListener
+from gw.worker.reload import CertificateReload
 from gw.worker.sweep import sweep
 from gw.worker.uplink import Uplink
 
@@ -49,22 +50,25 @@ async def serve(bootstrap: Bootstrap) -> None:
     downlink.start()
     listener.start()
     sweeper = asyncio.create_task(sweep(context))
+    reload = CertificateReload(context, listener)
+    reloading = asyncio.create_task(reload.run())
 
     loop = asyncio.get_running_loop()
     stopping = asyncio.Event()
     loop.add_signal_handler(signal.SIGTERM, stopping.set)
     loop.add_signal_handler(signal.SIGINT, lambda: None)  # the terminal's; the supervisor decides
-    loop.add_signal_handler(signal.SIGHUP, listener.reload)
+    loop.add_signal_handler(signal.SIGHUP, reload.ask)
     announce_ready(bootstrap)
     waiting = asyncio.create_task(stopping.wait())
-    parts: list[asyncio.Future[Any]] = [waiting, sweeper, context.failed]
+    parts: list[asyncio.Future[Any]] = [waiting, sweeper, reloading, context.failed]
     await asyncio.wait(parts, return_when=asyncio.FIRST_COMPLETED)
     if not waiting.done():
-        for part in (sweeper, context.failed):
+        for part in (sweeper, reloading, context.failed):
             if part.done():
                 part.result()  # raises what ended it; the supervisor starts a new worker
     log.info("draining", sessions=len(context.sessions))
     sweeper.cancel()
+    reloading.cancel()
     await listener.stop()
     downlink.stop()
     await drain(context, settings.run.drain_seconds / 2)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from typing import Final
+from typing import Any, Final
 
 from picows import WSCloseCode
 
@@ -15,6 +15,7 @@ from gw.core.settings import Settings
 from gw.ops import logs, metrics
 from gw.ops.metrics_table import HANDSHAKE_FAILURES, PROTOCOL_ERRORS, SESSION_ENDS
 from gw.protocol.jsonrpc import MAX_RPC_ID
+from gw.worker import identity
 from gw.worker.session import Session
 from gw.worker.uplink import Uplink
 
@@ -52,6 +53,7 @@ class WorkerContext:
         self.failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         """Gets the exception that makes this process useless; it must then end."""
         uplink.failed = self.failed
+        self._by_fingerprint = any(one.fingerprint for one in settings.devices.ca_policies)
         self._refusals = 0
         self._refusals_since = 0.0
         self.sessions: dict[int, Session] = {}
@@ -59,6 +61,12 @@ class WorkerContext:
         self._next_session = (slot << 56) | ((generation & 0xFFFFFF) << 32)
         # Unlike in each process, so that a late answer on a new connection meets no new request.
         self._rpc_id = random.randrange(1, MAX_RPC_ID)  # noqa: S311 - not a secret
+
+    def issuer_fingerprint(self, transport: Any) -> str:
+        """Return the fingerprint of who issued the peer's certificate, if a policy asks for it."""
+        if not self._by_fingerprint:
+            return ""
+        return identity.issuer_fingerprint(transport.get_extra_info("ssl_object"))
 
     def new_session(self, address: str, connected_at: float) -> Session:
         """Make the session object of an upgraded connection."""

@@ -13,7 +13,7 @@ import ssl
 import time
 from typing import Any, Final
 
-from picows import WSAutoPingStrategy, WSCloseCode, WSListener, WSUpgradeRequest
+from picows import WSAutoPingStrategy, WSListener, WSUpgradeRequest
 from picows.picows import WSProtocol  # type: ignore[attr-defined]  # as picows.api does
 
 from gw.ops import logs, metrics
@@ -93,18 +93,9 @@ class DeviceListener:
         self._socket.setblocking(False)
         self._set_accepting(True)
 
-    def reload(self) -> None:
-        """Read certificates and CRL anew, and end the sessions of certificates revoked since."""
-        try:
-            self._tls = tls.server_context(self._limits)
-            revoked = tls.revoked(self._limits.crl) if self._limits.crl else frozenset()
-        except (OSError, ValueError) as error:
-            log.error("certificates not reloaded, the former ones stay", detail=str(error))
-            return
-        log.info("certificates reloaded")
-        for session in list(self._context.sessions.values()):
-            if session.certificate and session.certificate.serial_number in revoked:
-                session.end(WSCloseCode.POLICY_VIOLATION, "revoked", "the certificate is revoked")
+    def use(self, context: ssl.SSLContext) -> None:
+        """Do the next handshakes with another context; those under way and sessions stay."""
+        self._tls = context
 
     async def stop(self) -> None:
         """Accept no more, and end the handshakes under way."""

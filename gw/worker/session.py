@@ -16,10 +16,11 @@ from picows import WSCloseCode, WSFrame, WSListener, WSMsgType, WSTransport
 from gw.core import records
 from gw.core.ids import normalize_serial, serial_to_int
 from gw.core.records import RECORD_VERSION, Kind, PeerCertificate
+from gw.core.settings import CaPolicy
 from gw.ops import logs, metrics
 from gw.protocol import compression, jsonrpc, messages
 from gw.protocol.jsonrpc import Form, MalformedMessageError, ProtocolError
-from gw.worker import tls
+from gw.worker import identity
 
 if TYPE_CHECKING:
     from gw.worker.context import WorkerContext
@@ -86,6 +87,7 @@ class Session(WSListener):
         "foreign",
         "fragments",
         "id",
+        "issuer",
         "last_hash",
         "last_ping",
         "last_seen",
@@ -95,6 +97,7 @@ class Session(WSListener):
         "outstanding",
         "partial_bytes",
         "paused",
+        "policy",
         "reason",
         "rx_bytes",
         "serial",
@@ -112,6 +115,9 @@ class Session(WSListener):
         self.opened_ns = self.last_seen = time.monotonic_ns()
         self.transport: WSTransport | None = None
         self.certificate: PeerCertificate | None = None
+        self.policy: CaPolicy | None = None
+        self.issuer = ""
+        """Issuer of the certificate, as gw.worker.identity.issuer_key has it."""
         self.serial = ""
         self.serial_number = 0
         self.connect_head: records.Connect | None = None
@@ -137,12 +143,16 @@ class Session(WSListener):
     def on_ws_connected(self, transport: WSTransport) -> None:
         """Check whose certificate it is, before any message is looked at."""
         self.transport = transport
-        certificate: dict[str, Any] = transport.underlying_transport.get_extra_info("peercert")
+        connection = transport.underlying_transport
+        certificate: dict[str, Any] = connection.get_extra_info("peercert")
         try:
-            self.certificate = tls.peer_certificate(
-                certificate or {}, self.context.settings.devices.ca_policies
+            self.certificate, self.policy, self.issuer = identity.identify(
+                certificate or {},
+                self.context.settings.devices.ca_policies,
+                self.context.issuer_fingerprint(connection),
+                time.time(),
             )
-        except tls.IdentityError as error:
+        except identity.IdentityError as error:
             self.context.handshake_failed(error.reason, self.address, str(error))
             self._close(WSCloseCode.POLICY_VIOLATION, str(error))
             return
@@ -352,9 +362,7 @@ class Session(WSListener):
             return False
         if serial == self.serial:
             return True
-        if not self.serial and tls.may_claim(
-            certificate, serial, self.context.settings.devices.ca_policies
-        ):
+        if not self.serial and identity.may_claim(certificate, serial, self.policy):
             self.serial = serial
             self.serial_number = serial_to_int(serial)
             return True
@@ -365,8 +373,8 @@ class Session(WSListener):
     def _connect(self, params: messages.ConnectParams, body: bytes, now: int) -> None:
         certificate = self.certificate
         assert certificate is not None
-        if certificate.verdict == tls.VERIFIED and self.serial != certificate.common_name:
-            certificate = msgspec.structs.replace(certificate, verdict=tls.MISMATCH)
+        if certificate.verdict == identity.VERIFIED and self.serial != certificate.common_name:
+            certificate = msgspec.structs.replace(certificate, verdict=identity.MISMATCH)
         self.last_uuid, self.last_hash = params.uuid, params.config_hash
         self.connect_head = records.Connect(
             RECORD_VERSION,

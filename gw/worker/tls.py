@@ -1,35 +1,29 @@
-"""TLS of the device listener: context, device identity, and why a handshake failed."""
+"""TLS of the device listener: context, revocation lists, and why a handshake failed."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 import socket
 import ssl
-from typing import Any, Final
+from pathlib import Path
+from typing import Final, NamedTuple
 
-from gw.core.ids import normalize_serial
-from gw.core.records import PeerCertificate
-from gw.core.settings import CaPolicy, Devices
-
-SIMULATOR_PREFIX: Final = "53494d"
-"""Hexadecimal of `SIM`: common names of simulators begin so (southbound.md 1.3)."""
-
-VERIFIED: Final = "VERIFIED"
-MISMATCH: Final = "MISMATCH_SERIAL"
-SIMULATED: Final = "SIMULATED"
+from gw.core.settings import Devices
+from gw.worker.identity import issuer_key
 
 # X509_V_ERR_* of OpenSSL, as far as they have a label of their own.
 _VERIFY_REASONS: Final = {
     9: "not_yet_valid",
     10: "expired",
-    12: "bad_certificate",  # CRL has expired
+    12: "crl_expired",
     18: "unknown_ca",
     19: "unknown_ca",
     20: "unknown_ca",
     21: "unknown_ca",
     23: "revoked",
-    3: "bad_certificate",  # no CRL of the issuer
+    3: "no_crl",
 }
 
 
@@ -38,15 +32,6 @@ _RECORD_HEADER: Final = 5
 _HANDSHAKE_RECORD: Final = 0x16
 _MAX_HELLO: Final = 4096
 """Bytes of a hello that are waited for: no agent's is longer, and every buffer holds as much."""
-
-
-class IdentityError(Exception):
-    """The client certificate does not name a device."""
-
-    def __init__(self, reason: str, text: str) -> None:
-        super().__init__(text)
-        self.reason = reason
-        """Label of gw_handshake_failures_total."""
 
 
 def server_context(devices: Devices) -> ssl.SSLContext:
@@ -70,20 +55,34 @@ def server_context(devices: Devices) -> ssl.SSLContext:
     return context
 
 
-def revoked(path: str) -> frozenset[str]:
-    """Return the certificate serial numbers (lower-case hexadecimal) in a file of CRLs.
+class Revoked(NamedTuple):
+    """What a file of revocation lists holds."""
 
-    Raises OSError or ValueError if the file cannot be used.
+    certificates: frozenset[tuple[str, str]]
+    """Issuer (`gw.worker.identity.issuer_key`) and serial number, lower-case hexadecimal."""
+    lists: list[tuple[str, float]]
+    """Each list's issuer, and the Unix time of its next update; infinite if it has none."""
+
+
+def revoked(path: str) -> Revoked:
+    """Return what is revoked by the lists of a PEM file, one after the other.
+
+    Raises OSError or ValueError if the file cannot be used, or holds no list.
     """
-    from pathlib import Path
-
     from cryptography import x509  # only here: a worker that never reloads does without it
 
-    found: set[str] = set()
-    for block in Path(path).read_bytes().split(_CRL_BEGIN)[1:]:
+    found: set[tuple[str, str]] = set()
+    lists: list[tuple[str, float]] = []
+    blocks = Path(path).read_bytes().split(_CRL_BEGIN)[1:]
+    if not blocks:
+        raise ValueError(f"{path} holds no revocation list")
+    for block in blocks:
         crl = x509.load_pem_x509_crl(_CRL_BEGIN + block)
-        found.update(f"{entry.serial_number:x}" for entry in crl)
-    return frozenset(found)
+        issuer = issuer_key(str(one.value) for rdn in crl.issuer.rdns for one in rdn)
+        found.update((issuer, f"{entry.serial_number:x}") for entry in crl)
+        until = math.inf if crl.next_update_utc is None else crl.next_update_utc.timestamp()
+        lists.append((crl.issuer.rfc4514_string(), until))
+    return Revoked(frozenset(found), lists)
 
 
 async def hello_came(connection: socket.socket, deadline: float) -> bool:
@@ -147,62 +146,3 @@ def failure_reason(error: BaseException) -> str:
     if isinstance(error, ConnectionError) and "handshake is taking longer" in str(error):
         return "timeout"
     return "reset"
-
-
-def _name(rdns: tuple[tuple[tuple[str, str], ...], ...], attribute: str) -> str:
-    for rdn in rdns:
-        for key, value in rdn:
-            if key == attribute:
-                return value
-    return ""
-
-
-def peer_certificate(certificate: dict[str, Any], policies: list[CaPolicy]) -> PeerCertificate:
-    """Return what the verified certificate (as `getpeercert()` gives it) says of the device.
-
-    The common name must be a serial number; a policy of the issuer may admit simulators.
-    Raises IdentityError otherwise.
-    """
-    common_name = _name(certificate.get("subject", ()), "commonName").strip().lower()
-    issuer = _name(certificate.get("issuer", ()), "commonName")
-    try:
-        normalize_serial(common_name)
-    except ValueError as error:
-        raise IdentityError("bad_common_name", f"common name of the certificate: {error}") from None
-    verdict = VERIFIED
-    if common_name.startswith(SIMULATOR_PREFIX):
-        policy = policy_of(issuer, policies)
-        if policy is not None and policy.simulator_prefix:
-            verdict = SIMULATED
-    return PeerCertificate(
-        common_name,
-        issuer,
-        int(ssl.cert_time_to_seconds(certificate["notBefore"])),
-        int(ssl.cert_time_to_seconds(certificate["notAfter"])),
-        str(certificate.get("serialNumber", "")).lower(),
-        verdict,
-    )
-
-
-def policy_of(issuer: str, policies: list[CaPolicy]) -> CaPolicy | None:
-    """Return the policy of an issuing CA, by its common name."""
-    for policy in policies:
-        if policy.issuer == issuer:
-            return policy
-    return None
-
-
-def may_claim(certificate: PeerCertificate, serial: str, policies: list[CaPolicy]) -> bool:
-    """Tell whether the holder of `certificate` may speak for `serial`: only for its own.
-
-    Looser only where a policy of the issuer says so (owgw's low bits, simulators).
-    """
-    if certificate.verdict == SIMULATED:
-        return True
-    if serial == certificate.common_name:
-        return True
-    policy = policy_of(certificate.issuer, policies)
-    if policy is None or not policy.serial_mismatch_bits:
-        return False
-    bits = policy.serial_mismatch_bits
-    return int(serial, 16) >> bits == int(certificate.common_name, 16) >> bits

@@ -120,7 +120,14 @@ def test_mistakes_are_named(how: dict[str, Any], expected: list[str]) -> None:
         ("[devices]\nport = true", ["whole number", "true"]),
         ("[devices]\nport = 1.5", ["whole number", "1.5"]),
         ("[devices]\nca_policies = [{isuer = 'x'}]", ["ca_policies[0].isuer", "'issuer'"]),
-        ("[devices]\nca_policies = [{}]", ["ca_policies[0].issuer must be set"]),
+        (
+            "[devices]\nca_policies = [{issuer = 'x'}, {}]",
+            ["ca_policies[1]: one of issuer, subject and fingerprint must be set"],
+        ),
+        (
+            "[devices]\nca_policies = [{fingerprint = 'ab:cd'}]",
+            ["ca_policies[0].fingerprint", "64 hexadecimal digits"],
+        ),
         ("[devices]\nca_policies = [1]", ["expected a table", "1"]),
         ("[devices]\nca_policies = 1", ["a list of tables"]),
         ("[devices", ["is not TOML"]),

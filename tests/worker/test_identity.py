@@ -6,7 +6,7 @@ import pytest
 
 from gw.core.records import PeerCertificate
 from gw.core.settings import CaPolicy
-from gw.worker import tls
+from gw.worker import identity, tls
 
 ISSUER = "Issuing CA"
 OWGW = CaPolicy(issuer=ISSUER, serial_mismatch_bits=2)
@@ -28,13 +28,21 @@ def given_by_ssl(common_name: str | None, issuer: str = ISSUER) -> dict:
     }
 
 
+NOW = 1_750_000_000.0
+FINGERPRINT = "ab" * 32
+
+
+def identified(common_name, policies, issuer=ISSUER, fingerprint="", now=NOW) -> identity.Identity:
+    return identity.identify(given_by_ssl(common_name, issuer), policies, fingerprint, now)
+
+
 def certificate(common_name: str, policies: list[CaPolicy]) -> PeerCertificate:
-    return tls.peer_certificate(given_by_ssl(common_name), policies)
+    return identified(common_name, policies).certificate
 
 
 def test_peer_certificate():
     assert certificate("0A1B2C3D4E5F", []) == PeerCertificate(
-        "0a1b2c3d4e5f", ISSUER, 1735689600, 2051308800, "0abc", tls.VERIFIED
+        "0a1b2c3d4e5f", ISSUER, 1735689600, 2051308800, "0abc", identity.VERIFIED, -1
     )
 
 
@@ -44,26 +52,26 @@ def test_peer_certificate():
      "0a1b2c3d4e5g", "0a1b2c3d4e5\u0665", "*", "53494d"],
 )  # fmt: skip
 def test_common_name_that_is_no_serial_number(common_name):
-    with pytest.raises(tls.IdentityError) as caught:
-        tls.peer_certificate(given_by_ssl(common_name), [SIMULATORS])
+    with pytest.raises(identity.IdentityError) as caught:
+        identified(common_name, [SIMULATORS])
     assert caught.value.reason == "bad_common_name"
 
 
 def test_no_certificate_is_no_identity():
-    with pytest.raises(tls.IdentityError):
-        tls.peer_certificate({}, [])
+    with pytest.raises(identity.IdentityError):
+        identity.identify({}, [], "", NOW)
 
 
 @pytest.mark.parametrize(
     ("common_name", "policies", "verdict"),
     [
-        ("53494d000001", [], tls.VERIFIED),
-        ("53494d000001", [OWGW], tls.VERIFIED),
-        ("53494d000001", [OTHER], tls.VERIFIED),
-        ("53494d000001", [OTHER, SIMULATORS], tls.SIMULATED),
-        ("53494D000001", [SIMULATORS], tls.SIMULATED),
-        ("0a1b2c3d4e5f", [SIMULATORS], tls.VERIFIED),
-        ("0053494d0001", [SIMULATORS], tls.VERIFIED),
+        ("53494d000001", [], identity.VERIFIED),
+        ("53494d000001", [OWGW], identity.VERIFIED),
+        ("53494d000001", [OTHER], identity.VERIFIED),
+        ("53494d000001", [OTHER, SIMULATORS], identity.SIMULATED),
+        ("53494D000001", [SIMULATORS], identity.SIMULATED),
+        ("0a1b2c3d4e5f", [SIMULATORS], identity.VERIFIED),
+        ("0053494d0001", [SIMULATORS], identity.VERIFIED),
     ],
 )
 def test_simulators_need_a_policy_of_their_issuer(common_name, policies, verdict):
@@ -96,7 +104,72 @@ def test_simulators_need_a_policy_of_their_issuer(common_name, policies, verdict
     ],
 )
 def test_may_claim(common_name, serial, policies, allowed):
-    assert tls.may_claim(certificate(common_name, policies), serial, policies) is allowed
+    found = identified(common_name, policies)
+    assert identity.may_claim(found.certificate, serial, found.policy) is allowed
+
+
+def test_certificate_that_has_ended():
+    with pytest.raises(identity.IdentityError) as caught:
+        identified("0a1b2c3d4e5f", [], now=2051308801)
+    assert caught.value.reason == "expired"
+
+
+@pytest.mark.parametrize("text", ["0A:1B:2C:3D:4E:5F", "0a-1b-2c-3d-4e-5f", "0a1b2c3d4e5f"])
+def test_separators_in_the_common_name_are_a_policy(text):
+    policy = CaPolicy(issuer=ISSUER, common_name="mac")
+    assert certificate(text, [policy]).common_name == "0a1b2c3d4e5f"
+
+
+def test_an_authority_of_simulators_speaks_for_each_of_them_only():
+    found = identified("0a1b2c3d4e5f", [CaPolicy(issuer=ISSUER, simulated=True)])
+    assert found.certificate.verdict == identity.SIMULATED
+    assert identity.may_claim(found.certificate, "0a1b2c3d4e5f", found.policy)
+    assert not identity.may_claim(found.certificate, "0a1b2c3d4e5e", found.policy)
+
+
+SUBJECT = f"CN={ISSUER},C=XX"
+
+
+@pytest.mark.parametrize(
+    ("policies", "place"),
+    [
+        ([], -1),
+        ([CaPolicy(issuer=ISSUER)], 0),
+        ([OTHER, CaPolicy(issuer=ISSUER)], 1),
+        ([CaPolicy(subject=SUBJECT)], 0),
+        ([CaPolicy(subject=f"CN={ISSUER}")], -1),
+        ([CaPolicy(fingerprint=FINGERPRINT)], 0),
+        ([CaPolicy(fingerprint=":".join(["AB"] * 32))], 0),
+        ([CaPolicy(fingerprint="cd" * 32)], -1),
+        # All that are set must fit; the first that fits counts.
+        ([CaPolicy(issuer=ISSUER, fingerprint="cd" * 32), CaPolicy(issuer=ISSUER)], 1),
+        ([CaPolicy(issuer="Another CA", fingerprint=FINGERPRINT)], -1),
+        ([CaPolicy(issuer=ISSUER, subject=SUBJECT, fingerprint=FINGERPRINT)], 0),
+    ],
+)
+def test_whose_policy_it_is(policies, place):
+    found = identified("0a1b2c3d4e5f", policies, fingerprint=FINGERPRINT)
+    assert found.certificate.policy == place
+    assert found.policy is (policies[place] if place >= 0 else None)
+
+
+def test_without_a_verified_chain_no_fingerprint_fits():
+    found = identified("0a1b2c3d4e5f", [CaPolicy(fingerprint=FINGERPRINT)])
+    assert found.policy is None
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        (((("organizationName", "gw"),), (("commonName", "a,b+c"),)), r"CN=a\,b\+c,O=gw"),
+        (((("commonName", "#x "),),), r"CN=\#x\ "),
+        (((("commonName", "A"), ("userId", "b")),), "CN=A+UID=b"),
+        (((("1.2.3.4", 'q"'),),), r"1.2.3.4=q\""),
+        ((), ""),
+    ],
+)
+def test_names_as_rfc_4514_writes_them(name, text):
+    assert identity.name_text(name) == text
 
 
 def verification(code: int) -> ssl.SSLCertVerificationError:
@@ -121,8 +194,8 @@ def ssl_error(reason: str) -> ssl.SSLError:
         (verification(20), "unknown_ca"),
         (verification(21), "unknown_ca"),
         (verification(23), "revoked"),
-        (verification(3), "bad_certificate"),
-        (verification(12), "bad_certificate"),
+        (verification(3), "no_crl"),
+        (verification(12), "crl_expired"),
         (verification(26), "bad_certificate"),
         (ssl_error("PEER_DID_NOT_RETURN_A_CERTIFICATE"), "no_certificate"),
         (ssl_error("WRONG_VERSION_NUMBER"), "tls"),

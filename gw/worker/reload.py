@@ -1,0 +1,142 @@
+"""Certificates and revocation lists of the device listener, read anew when their files change.
+
+A changed file is used for the next handshakes. Sessions stay, but those whose certificate is on a
+new list end, and those whose certificate has ended are told, or ended, as `devices.expired` says.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ssl
+import time
+from typing import Final
+
+from picows import WSCloseCode
+
+from gw.core.settings import Devices
+from gw.core.watched_files import Signature, WatchedFiles
+from gw.ops import logs, metrics
+from gw.worker import tls
+from gw.worker.context import WorkerContext
+from gw.worker.listener import DeviceListener
+
+log = logs.get("certificates")
+
+_SLICE: Final = 2000
+"""Sessions looked at in one turn of the loop."""
+_RELOADS: Final = {
+    result: metrics.index("gw_certificate_reloads_total", result)
+    for result in ("success", "failure")
+}
+_EXPIRED: Final = metrics.index("gw_sessions_expired_certificate")
+_NOTHING: Final = tls.Revoked(frozenset(), [])
+
+
+class CertificateReload:
+    """Looks at the files again and again; one per worker."""
+
+    def __init__(self, context: WorkerContext, listener: DeviceListener) -> None:
+        self._context = context
+        self._listener = listener
+        self._settings = context.settings.devices
+        self._files = WatchedFiles(_files(self._settings))
+        self._asked = asyncio.Event()
+        self._refused: Signature | None = None
+        """The files that could not be used: that is logged once."""
+        self._lists: list[tuple[str, float]] = []
+        """Revocation lists in use: issuer, and Unix time of the next update."""
+        self._outdated: set[str] = set()
+        self._expired: set[int] = set()
+        """Sessions whose ended certificate was logged."""
+
+    def ask(self) -> None:
+        """Read the files now, changed or not (SIGHUP)."""
+        self._asked.set()
+
+    async def run(self) -> None:
+        """Look for ever. A file that cannot be used leaves the former one in use."""
+        if self._settings.crl:
+            with contextlib.suppress(OSError, ValueError):  # the listener has read it just now
+                self._lists = (await asyncio.to_thread(tls.revoked, self._settings.crl)).lists
+        while True:
+            self._look_at_lists()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(self._settings.reload_seconds):
+                    await self._asked.wait()
+            asked = self._asked.is_set()
+            self._asked.clear()
+            if asked or self._files.changed():
+                await self._reload(asked)
+            await self._look_at_dates()
+
+    async def _reload(self, asked: bool) -> None:
+        before = self._files.signature()
+        try:
+            context, revoked = await asyncio.to_thread(_read, self._settings)
+        except (OSError, ValueError) as error:
+            # Not taken over: it is tried again each time, as the rest of a file may still come.
+            if asked or before != self._refused:
+                self._refused = before
+                self._context.counters.add(_RELOADS["failure"])
+                log.error("certificates not reloaded, the former ones stay", detail=str(error))
+            return
+        self._refused = None
+        self._files.take(before)
+        self._listener.use(context)
+        self._context.counters.add(_RELOADS["success"])
+        log.info("certificates reloaded", revoked=len(revoked.certificates))
+        self._lists = revoked.lists
+        await self._end_revoked(revoked)
+
+    async def _end_revoked(self, revoked: tls.Revoked) -> None:
+        for number, session in enumerate(list(self._context.sessions.values())):
+            if number % _SLICE == _SLICE - 1:
+                await asyncio.sleep(0)
+            certificate = session.certificate
+            if certificate and (session.issuer, certificate.serial_number) in revoked.certificates:
+                session.end(WSCloseCode.POLICY_VIOLATION, "revoked", "the certificate is revoked")
+
+    def _look_at_lists(self) -> None:
+        """Say when a list gets past its next update: from then on OpenSSL refuses its devices."""
+        now = time.time()
+        outdated = {issuer for issuer, until in self._lists if until <= now}
+        for issuer in outdated - self._outdated:
+            log.error(
+                "a revocation list is past its next update: devices of its issuer are refused, "
+                "open sessions stay",
+                issuer=issuer,
+            )
+        self._outdated = outdated
+
+    async def _look_at_dates(self) -> None:
+        now = time.time()
+        expired: set[int] = set()
+        for number, session in enumerate(list(self._context.sessions.values())):
+            if number % _SLICE == _SLICE - 1:
+                await asyncio.sleep(0)
+            certificate = session.certificate
+            if certificate is None or certificate.not_after >= now or session.ended:
+                continue
+            expired.add(session.id)
+            if self._settings.expired == "close":
+                session.end(WSCloseCode.POLICY_VIOLATION, "expired", "the certificate has expired")
+            elif session.id not in self._expired:
+                log.warning(
+                    "the certificate of an open session has ended",
+                    serial=session.serial or certificate.common_name,
+                    address=session.address,
+                )
+        self._expired = expired
+        self._context.counters.set(_EXPIRED, len(expired))
+
+
+def _files(settings: Devices) -> tuple[str, ...]:
+    return settings.certificate, settings.key, settings.ca, settings.crl
+
+
+def _read(settings: Devices) -> tuple[ssl.SSLContext, tls.Revoked]:
+    context = tls.server_context(settings)
+    if not settings.crl:
+        return context, _NOTHING
+    return context, tls.revoked(settings.crl)
