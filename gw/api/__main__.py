@@ -134,6 +134,7 @@ async def _run(
     serving = [asyncio.create_task(one.run_until_stopped()) for one in listeners]
     started = asyncio.gather(*(one.wait_started() for one in listeners))
     stopped = asyncio.create_task(stopping.wait())
+    following = asyncio.create_task(certificate.follow(bootstrap.settings.devices.reload_seconds))
     assert client.failed is not None
     ends: list[asyncio.Future[Any]] = [*serving, stopped, client.failed]
     await asyncio.wait([started, *ends], return_when=asyncio.FIRST_COMPLETED)
@@ -143,6 +144,7 @@ async def _run(
         await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
     else:
         started.cancel()
+    following.cancel()
     for one in listeners:
         one.stop()
     # Commands may wait for their device longer than we may: they get an answer in time.

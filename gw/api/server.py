@@ -19,6 +19,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResp
 from gw.api.edge import Observe, unobserved
 from gw.api.envelope import Failure
 from gw.core.errors import ApiError
+from gw.core.watched_files import Signature, WatchedFiles
 
 _log = structlog.get_logger("gw.api.server")
 
@@ -50,18 +51,36 @@ class Certificate:
         self._key = key
         self.context = _context()
         self.expires = 0
+        self._files = WatchedFiles((file, key))
+        self._refused: Signature | None = None
+        """The files that could not be used."""
         self._load()
 
     def reload(self) -> None:
         """Use the files as they are now for new connections; keep the old if they are unusable."""
+        before = self._files.signature()
         try:
             # In a context that nobody uses: a half loaded pair would refuse every handshake.
             _context().load_cert_chain(self.file, self._key)
             self._load()
         except (OSError, ValueError) as error:
+            self._refused = before
             _log.error("certificate not reloaded", file=self.file, error=str(error))
             return
+        self._refused = None
+        self._files.take(before)
         _log.info("certificate reloaded", file=self.file)
+
+    async def follow(self, seconds: float) -> None:
+        """Look every `seconds` whether the files have changed, for ever.
+
+        What cannot be used is logged once, and read again when it changes: it may be half written.
+        """
+        while True:
+            await asyncio.sleep(seconds)
+            now = self._files.signature()
+            if self._files.changed() and now != self._refused:
+                self.reload()
 
     def _load(self) -> None:
         self.context.load_cert_chain(self.file, self._key)

@@ -91,7 +91,7 @@ Examples:
   gw pki revoke --dir var/pki 02a0c9000001
 
 \b
-A gateway that runs reads the list again at SIGHUP, and then also ends the device's session.
+A gateway that runs notices within devices.reload_seconds, and ends the device's session.
 """
 
 

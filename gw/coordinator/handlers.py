@@ -120,7 +120,8 @@ class Handlers:
         params = wire.decode("connect", record.body)
         assert isinstance(params, wire.ConnectParams)
         serial = serial_from_int(record.serial)
-        refused = self._refusal(serial)
+        unknown = self._unknown(head.certificate)
+        refused = self._refusal(serial, unknown)
         if refused:
             log.warning("device refused", serial=serial, address=head.address, reason=refused)
             reason = "blacklisted" if serial in self.blacklist else "refused"
@@ -139,7 +140,7 @@ class Handlers:
         if shadow is None:
             shadow = onboarding.create(
                 serial, params, session, self.defaults,
-                quarantined=self._settings.devices.unknown == "quarantine", work=self._work,
+                quarantined=unknown == "quarantine", work=self._work,
             )  # fmt: skip
             self.shadows.add(shadow)
         self._attach(shadow, session)
@@ -165,12 +166,19 @@ class Handlers:
         else:
             self.announcer.not_provisioned(record, head, params, received_at(record))
 
-    def _refusal(self, serial: str) -> str:
+    def _unknown(self, certificate: records.PeerCertificate) -> str:
+        """Return how a device of this issuer is treated if it is not in the store."""
+        devices = self._settings.devices
+        if 0 <= certificate.policy < len(devices.ca_policies):
+            return devices.ca_policies[certificate.policy].unknown or devices.unknown
+        return devices.unknown
+
+    def _refusal(self, serial: str, unknown: str) -> str:
         entry = self.blacklist.get(serial)
         if entry is not None:
             return f"blacklisted: {entry.reason}"
-        if self.shadows.cached(serial) is None and self._settings.devices.unknown == "refuse":
-            return "the device is not in the store, and devices.unknown is refuse"
+        if self.shadows.cached(serial) is None and unknown == "refuse":
+            return "the device is not in the store, and unknown ones are refused"
         return ""
 
     def _take_over(self, session: DeviceSession) -> bool:

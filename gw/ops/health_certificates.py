@@ -22,7 +22,7 @@ from gw.supervisor_sockets import public_host
 _SOON: Final = datetime.timedelta(days=30)
 _VERY_SOON: Final = datetime.timedelta(days=3)
 _NEW_SERVER: Final = (
-    "renew it: `gw pki init --dir D` does so if it made it; then send SIGHUP to the gateway"
+    "renew it: `gw pki init --dir D` does so if it made it; a running gateway notices"
 )
 
 

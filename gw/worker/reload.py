@@ -25,6 +25,8 @@ log = logs.get("certificates")
 
 _SLICE: Final = 2000
 """Sessions looked at in one turn of the loop."""
+_SETTLE_SECONDS: Final = 0.2
+_SETTLE_LOOKS: Final = 10
 _RELOADS: Final = {
     result: metrics.index("gw_certificate_reloads_total", result)
     for result in ("success", "failure")
@@ -67,8 +69,17 @@ class CertificateReload:
             asked = self._asked.is_set()
             self._asked.clear()
             if asked or self._files.changed():
+                await self._settled()
                 await self._reload(asked)
             await self._look_at_dates()
+
+    async def _settled(self) -> None:
+        """Let a writer finish: wait until nothing changes for a moment, within bounds."""
+        for _ in range(_SETTLE_LOOKS):
+            before = self._files.signature()
+            await asyncio.sleep(min(_SETTLE_SECONDS, self._settings.reload_seconds))
+            if self._files.signature() == before:
+                return
 
     async def _reload(self, asked: bool) -> None:
         before = self._files.signature()

@@ -27,6 +27,8 @@ _VERIFY_REASONS: Final = {
 }
 
 
+_BEGIN: Final = b"-----BEGIN "
+_END: Final = b"-----END "
 _CRL_BEGIN: Final = b"-----BEGIN X509 CRL-----"
 _RECORD_HEADER: Final = 5
 _HANDSHAKE_RECORD: Final = 0x16
@@ -37,8 +39,12 @@ _MAX_HELLO: Final = 4096
 def server_context(devices: Devices) -> ssl.SSLContext:
     """Return the context of the device listener: TLS 1.2 and 1.3, client certificate required.
 
-    Raises OSError or ssl.SSLError if a file of the settings cannot be used.
+    Raises OSError, ssl.SSLError or ValueError if a file of the settings cannot be used.
     """
+    # OpenSSL takes what it finds before the cut, and the other authorities would be gone.
+    for path in (devices.certificate, devices.ca, devices.crl):
+        if path:
+            _check_whole(path)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.load_cert_chain(devices.certificate, devices.key)
@@ -53,6 +59,15 @@ def server_context(devices: Devices) -> ssl.SSLContext:
     context.num_tickets = 0
     context.options |= ssl.OP_NO_COMPRESSION | ssl.OP_NO_RENEGOTIATION
     return context
+
+
+def _check_whole(path: str) -> None:
+    """Raise ValueError if a PEM file is cut off, as one that is being written."""
+    lines = [line.strip() for line in Path(path).read_bytes().splitlines()]
+    begun = [line.removeprefix(_BEGIN) for line in lines if line.startswith(_BEGIN)]
+    ended = [line.removeprefix(_END) for line in lines if line.startswith(_END)]
+    if begun != ended:
+        raise ValueError(f"{path} is cut off: a block begins that does not end")
 
 
 class Revoked(NamedTuple):

@@ -4,6 +4,7 @@ import signal
 import socket
 import ssl
 import sys
+from pathlib import Path
 
 import httpx
 import msgspec
@@ -126,6 +127,41 @@ async def test_reload(listener, files, trust, pki_dir, tmp_path):
         file.write(b"nonsense")
     certificate.reload()
     assert await fingerprint(port, trust) == after
+    second.stop()
+    await task
+
+
+async def test_changed_files_are_noticed(listener, files, trust, pki_dir, tmp_path, capsys):
+    certificate = Certificate(*files)
+    sock = listening()
+    port = sock.getsockname()[1]
+    second = Listener(hello, sock, certificate, drain_seconds=2)
+    task = asyncio.create_task(second.run_until_stopped())
+    following = asyncio.create_task(certificate.follow(0.02))
+    await second.wait_started()
+    before = await fingerprint(port, trust)
+    reader, writer = await raw(port, trust)
+
+    other = tmp_path / "other"
+    pki.init(other)
+    trust.load_verify_locations(other / "ca.pem")
+    # The certificate first: until the key is there too, the pair is none, and the old one serves.
+    Path(files[0]).write_bytes((other / "server.pem").read_bytes())
+    async with asyncio.timeout(30):
+        while "certificate not reloaded" not in capsys.readouterr().out:
+            await asyncio.sleep(0.02)
+    assert await fingerprint(port, trust) == before
+    assert await fingerprint(port, trust) == before
+    assert "certificate not reloaded" not in capsys.readouterr().out, "told more than once"
+    Path(files[1]).write_bytes((other / "server.key").read_bytes())
+    async with asyncio.timeout(30):
+        while await fingerprint(port, trust) == before:
+            await asyncio.sleep(0.02)
+    # A connection that was there goes on.
+    writer.write(b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 1\r\n\r\ny")
+    assert await reader.readuntil(b"hello y")
+    writer.close()
+    following.cancel()
     second.stop()
     await task
 
