@@ -1,6 +1,7 @@
 """One device's WebSocket session: identity, frames, messages, requests to the device.
 
 A session has no task and no timer of its own; `gw.worker.sweep` ends it when it is silent.
+Long, because the callbacks of one socket and what they change are to be read in one place.
 """
 
 from __future__ import annotations
