@@ -419,7 +419,7 @@ class Keeper:
             flight = shadow.in_flight
             if flight is None or now < flight.deadline:
                 continue
-            self._counters.add(_UNANSWERED)
+            self._counters.add(_UNANSWERED)  # Quirk: no-answer.
             log.warning("configuration not answered", serial=shadow.serial, uuid=flight.uuid)
             text = f"no answer within {self._answer_seconds:g} s"
             self._lost(shadow, flight, text)

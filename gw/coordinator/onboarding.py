@@ -117,7 +117,7 @@ def update(shadow: Shadow, params: ConnectParams, session: DeviceSession, work: 
         values["device_type"] = found.platform
     if params.reason is not None:
         values["connect_reason"] = params.reason
-    # Absent means unknown, not empty: the stored one stays (southbound.md 2.1).
+    # Absent means unknown, not empty: the stored one stays. Quirk: no-reason-no-password.
     if params.password is not None:
         values["device_password"] = params.password
     if not row.last_recorded_contact:

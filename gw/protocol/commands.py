@@ -420,6 +420,7 @@ def read_answer(name: str, message: bytes) -> Outcome:
 
     `error` may be a string (255, "unknown": scripts of access points), and the status of a ping
     may be missing. What cannot be read is error 1 with a text that says so.
+    Quirk: error-text. Quirk: text-array. Quirk: ping-without-status.
     """
     answer = jsonrpc.read_answer(message)
     results = answer.text

@@ -12,7 +12,10 @@ from gw.protocol.jsonrpc import ProtocolError
 
 
 class CompressedParams(msgspec.Struct):
-    """The form that replaces params; `compress_sz` is the size of the plain text."""
+    """The form that replaces params; `compress_sz` is the size of the plain text.
+
+    Quirk: no-compress-sz.
+    """
 
     compress_64: str | msgspec.UnsetType = msgspec.UNSET
     compress_sz: int | msgspec.UnsetType = msgspec.UNSET

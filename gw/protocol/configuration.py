@@ -155,6 +155,7 @@ def decide(report: Report, facts: Facts, policy: ResendPolicy, now: float) -> Ac
         return Hold(HOLD_QUARANTINED)
     if uuid == 0:
         # A restarted switch says 0 in `state` until its next configure; only a connect means it.
+        # Quirk: zero-uuid-in-state.
         return Hold(HOLD_UNMANAGED) if report.source is Source.CONNECT else Wait()
     if not facts.target_uuid:
         return Hold(HOLD_NOTHING)
@@ -162,6 +163,7 @@ def decide(report: Report, facts: Facts, policy: ResendPolicy, now: float) -> Ac
     matches = uuid == facts.target_uuid and (not content or content == facts.target_hash)
     refused = bool(facts.rejected_hash) and facts.rejected_hash == facts.target_hash
     # The state of a switch names the id last asked for, even if it refused it.
+    # Quirk: refused-uuid-in-state.
     vague = facts.is_switch and report.source is Source.STATE and not content
     if not facts.pending_uuid:
         if matches and not (vague and (refused or facts.sends)):
@@ -245,7 +247,7 @@ def settle(result: Result, sent_uuid: int) -> Verdict:
     """Tell what a result means for the configuration that was sent as `sent_uuid`.
 
     0 is success whatever id comes with it (the next report checks it); 1 only if the device
-    names the id that was sent; all else is a refusal.
+    names the id that was sent; all else is a refusal. Quirk: refusal-with-uuid-0.
     """
     if result.error == 0:
         return Verdict.SUBSTITUTED if result.rejections else Verdict.APPLIED
@@ -279,6 +281,7 @@ def read_result(message: bytes) -> Result | None:
     """Read the answer to a `configure`: a whole JSON-RPC message.
 
     A JSON-RPC error is a refusal with its text. None if the answer says nothing usable.
+    Quirk: error-answer. Quirk: text-before-error.
     """
     try:
         return _read_result(message)
@@ -345,7 +348,10 @@ def _text(raw: msgspec.Raw | msgspec.UnsetType) -> str:
 
 
 def read_rejections(raw: msgspec.Raw) -> list[Rejection]:
-    """Read `rejected`: objects, or plain strings (access points), or one of either; null: none."""
+    """Read `rejected`: objects, or plain strings (access points), or one of either; null: none.
+
+    Quirk: rejected-strings.
+    """
     if bytes(raw) == b"null":
         return []
     try:

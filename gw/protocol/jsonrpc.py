@@ -46,7 +46,10 @@ class Form(Enum):
 
 
 class Envelope(msgspec.Struct):
-    """Members of the root object that matter; unknown ones are skipped without a copy."""
+    """Members of the root object that matter; unknown ones are skipped without a copy.
+
+    Quirk: extra-members.
+    """
 
     jsonrpc: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
     method: str | msgspec.UnsetType = msgspec.UNSET

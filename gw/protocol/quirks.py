@@ -72,14 +72,14 @@ QUIRKS: Final = (
         "switch",
         "its `state` names the uuid last asked for, also a refused one: proves nothing",
         "agents.md, configure",
-        "gw/coordinator/keeper.py",
+        "gw/protocol/configuration.py",
     ),
     Quirk(
         "zero-uuid-in-state",
         "switch",
         "after a start its `state` carries uuid 0 until the next configure: no news",
         "agents.md, configure",
-        "gw/coordinator/keeper.py",
+        "gw/protocol/configuration.py",
     ),
     Quirk(
         "refusal-with-uuid-0",
@@ -100,6 +100,14 @@ QUIRKS: Final = (
         "access point",
         "`rejected` holds plain text instead of {parameter, reason}: each is a reason",
         "agents.md, configure",
+        "gw/protocol/configuration.py",
+    ),
+    Quirk(
+        "error-answer",
+        "both",
+        "may answer with a JSON-RPC `error` where owgw waits for a `result`: a failure with the "
+        "error's message",
+        "southbound.md 1.4, 3.2",
         "gw/protocol/configuration.py",
     ),
     Quirk(
