@@ -299,10 +299,10 @@ def _password(settings: Settings) -> str:
 async def _administrator_digest(settings: Settings) -> str:
     """Return the hash of the administrator's password; empty if there is none yet."""
     from gw.store.errors import StoreError
-    from gw.store.open import open_reader, sqlite_path
+    from gw.store.open import may_exist, open_reader
 
     try:
-        if not sqlite_path(settings.store.url, settings.run.data).exists():
+        if not may_exist(settings.store, settings.run.data):
             return ""
         reader = open_reader(settings.store, settings.run.data)
         try:

@@ -58,12 +58,12 @@ async def _reset(settings: Settings, email: str) -> tuple[str, bool]:
     from gw.security.passwords import Passwords
     from gw.store.errors import StoreError
     from gw.store.interface import Batch, DeleteTokens, PutUser
-    from gw.store.open import open_store, sqlite_path
+    from gw.store.open import may_exist, open_store, sqlite_path
 
     passwords = Passwords(settings.security)
     try:
-        path = sqlite_path(settings.store.url, settings.run.data)
-        if not path.is_file():
+        if not may_exist(settings.store, settings.run.data):
+            path = sqlite_path(settings.store.url, settings.run.data)
             raise click.ClickException(
                 f"{path} does not exist: start the gateway once, or see --data and store.url"
             )

@@ -249,9 +249,18 @@ class Store(Section):
     """The database."""
 
     url: str = ""
-    """`sqlite:///path`; empty: `gw.db` in the data directory. PostgreSQL is not in this version."""
+    """`sqlite:///path` or `postgresql://user:password@host/database?sslmode=verify-full`; empty:
+    `gw.db` in the data directory."""
     synchronous: Literal["full", "normal"] = "full"
-    """SQLite: `full` survives a power cut, `normal` may lose the last batches."""
+    """`full` survives a power cut, `normal` may lose the last batches."""
+    connect_seconds: Seconds = 10.0
+    """PostgreSQL: limit for opening a connection."""
+    query_seconds: Seconds = 30.0
+    """PostgreSQL: limit for a query, its wait for a connection included, and for a statement."""
+    commit_seconds: Seconds = 60.0
+    """PostgreSQL: limit for one attempt to write a batch."""
+    read_connections: Annotated[int, msgspec.Meta(ge=1, le=1000)] = 4
+    """PostgreSQL: connections for reading, per process; there are two such processes."""
     batch_records: Count = 1000
     """Records per transaction, at most."""
     batch_bytes: Size = 4_194_304

@@ -117,11 +117,6 @@ def not_in_this_version(settings: Settings) -> list[str]:
         faults.append(
             "kafka.bootstrap_servers is set, but Kafka is not in this version: leave it empty"
         )
-    if is_postgres_url(settings.store.url):
-        faults.append(
-            "store.url names a PostgreSQL database, but PostgreSQL is not in this version: "
-            "use sqlite:///path, or leave it empty"
-        )
     return faults
 
 

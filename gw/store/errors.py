@@ -6,6 +6,8 @@ from __future__ import annotations
 class StoreError(Exception):
     """The database could not do what was asked. A commit that raises it has written nothing.
 
+    (The exception is OutcomeUnknownError.)
+
     `retriable`: the cause lies outside of the call (busy, full disk, too much to do), so the
     same call may succeed later. Otherwise the database is damaged, closed, or not ours.
     """
@@ -13,6 +15,16 @@ class StoreError(Exception):
     def __init__(self, message: str, *, retriable: bool = False) -> None:
         super().__init__(message)
         self.retriable = retriable
+
+
+class OutcomeUnknownError(StoreError):
+    """The connection died while the batch was being committed: it may be written, or not.
+
+    Commit the same Batch object again: the store finds out, and does not write it twice.
+    """
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, retriable=True)
 
 
 class BatchError(StoreError):

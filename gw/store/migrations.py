@@ -93,6 +93,16 @@ def outstanding(
     return list(known[theirs:])
 
 
+def not_migrated(where: str, todo: Sequence[Migration]) -> MigrationError:
+    """Return the error, a retriable one, for a database that waits for `todo`."""
+    error = MigrationError(
+        f"{where} has schema version {todo[0].number - 1}, this gw needs {todo[-1].number}: "
+        "it is not migrated yet"
+    )
+    error.retriable = True
+    return error
+
+
 def statements(sql: str) -> Iterator[str]:
     """Split a script. (`executescript` would end the transaction that the script is to run in.)"""
     statement = ""
@@ -127,12 +137,7 @@ def check_sqlite(connection: sqlite3.Connection, where: str) -> None:
     """
     todo = outstanding(load("sqlite"), applied_sqlite(connection, where), where)
     if todo:
-        error = MigrationError(
-            f"{where} has schema version {todo[0].number - 1}, this gw needs {todo[-1].number}: "
-            "it is not migrated yet"
-        )
-        error.retriable = True
-        raise error
+        raise not_migrated(where, todo)
 
 
 def migrate_sqlite(

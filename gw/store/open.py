@@ -5,12 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 from gw.core import settings
+from gw.core.settings_loader import is_postgres_url
 from gw.store.errors import StoreError
 from gw.store.interface import Reader, Store
+from gw.store.postgres import PostgresReader, PostgresStore
 from gw.store.sqlite import SqliteReader, SqliteStore
 
 _SQLITE = "sqlite:///"
-_POSTGRES = ("postgresql://", "postgres://")
 
 
 def sqlite_path(url: str, data: str) -> Path:
@@ -21,10 +22,6 @@ def sqlite_path(url: str, data: str) -> Path:
     """
     if not url:
         return Path(data) / "gw.db"
-    if url.startswith(_POSTGRES):
-        raise StoreError(
-            "store.url: PostgreSQL is not in this version; use sqlite:///path, or leave it empty"
-        )
     path = url.removeprefix(_SQLITE)
     if path == url or not path:
         scheme = url.partition(":")[0]
@@ -35,11 +32,20 @@ def sqlite_path(url: str, data: str) -> Path:
     return Path(data) / path
 
 
+def may_exist(store: settings.Store, data: str) -> bool:
+    """Tell whether there can be a database: False for a SQLite file that nobody made yet."""
+    return is_postgres_url(store.url) or sqlite_path(store.url, data).is_file()
+
+
 def open_store(store: settings.Store, data: str) -> Store:
     """Return the coordinator's store; `migrate` it before use. `data` is the data directory."""
+    if is_postgres_url(store.url):
+        return PostgresStore(store)
     return SqliteStore(sqlite_path(store.url, data), synchronous=store.synchronous)
 
 
 def open_reader(store: settings.Store, data: str) -> Reader:
     """Return a read-only view of the store, for the API."""
+    if is_postgres_url(store.url):
+        return PostgresReader(store)
     return SqliteReader(sqlite_path(store.url, data))

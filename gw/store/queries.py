@@ -40,12 +40,12 @@ R = TypeVar("R", bound=rows.Row)
 
 NO_LIMIT: Final = 2**63 - 1
 
-_DEVICE_COLUMNS: Final = ", ".join(
+DEVICE_COLUMNS: Final = ", ".join(
     f"coalesce(t.{column}, '')" if column in DOCUMENTS else f"d.{column}"
     for column in DEVICE.columns
 )
 DEVICE_BY_SERIAL: Final = (
-    f"SELECT {_DEVICE_COLUMNS} FROM devices AS d "
+    f"SELECT {DEVICE_COLUMNS} FROM devices AS d "
     "LEFT JOIN device_documents AS t USING (serial_number) WHERE d.serial_number = ?"
 )
 

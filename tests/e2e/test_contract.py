@@ -463,9 +463,7 @@ def test_an_unknown_setting_is_an_error_that_names_the_nearest(pki, tmp_path, ho
     assert not (tmp_path / "d").exists()
 
 
-@pytest.mark.parametrize(
-    "setting", ["kafka.bootstrap_servers=localhost:9092", "store.url=postgresql://gw@localhost/gw"]
-)
+@pytest.mark.parametrize("setting", ["kafka.bootstrap_servers=localhost:9092"])
 def test_what_is_not_in_this_version_is_not_silently_ignored(pki, tmp_path, setting):
     for command, status in (("run", 78), ("doctor", 1)):
         done = gw(command, "--data", tmp_path / "d", "--pki", pki, *FREE_PORTS, "--set", setting)

@@ -22,7 +22,17 @@ def test_sqlite_urls(url, path):
 
 
 @pytest.mark.parametrize(
-    "url", ["postgresql://u:secret@h/db", "mysql://u:secret@h/db", "sqlite:///", "/x.db", "x"]
+    "url",
+    [
+        "postgresql://u:secret@h",
+        "postgresql://u:secret[@h/db",
+        "postgresql://u:secret@h:port/db",
+        "postgresql://h/db?user=u&password=secret",
+        "mysql://u:secret@h/db",
+        "sqlite:///",
+        "/x.db",
+        "x",
+    ],
 )
 def test_other_urls_are_refused_by_the_name_of_the_setting_and_without_the_password(url):
     for opened in (open_store, open_reader):
