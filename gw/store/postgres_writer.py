@@ -31,7 +31,8 @@ from gw.store.postgres_connection import (
     reason,
     store_error,
 )
-from gw.store.writes import TELEMETRY
+from gw.store.postgres_sql import translated
+from gw.store.writes import TELEMETRY, expired
 
 log = logs.get("store")
 T = TypeVar("T")
@@ -264,7 +265,7 @@ async def _do(connection: asyncpg.Connection, step: Step) -> None:
 
 
 async def _expire(connection: asyncpg.Connection, op: DeleteExpired) -> None:
-    """Delete what is in no partition of its day, and tokens; partitions go after the commit."""
+    """Delete what is old, but for the partitions: they go after the commit."""
     deleted = []
     for table in TELEMETRY:
         outcome = await connection.execute(
@@ -274,14 +275,9 @@ async def _expire(connection: asyncpg.Connection, op: DeleteExpired) -> None:
             op.limit,
         )
         deleted.append(_count(outcome))
-    # A session lives as long as the longer of its two tokens.
-    outcome = await connection.execute(
-        "DELETE FROM tokens WHERE access_hash IN (SELECT access_hash FROM tokens "
-        "WHERE refresh_expires <= $1 AND expires <= $1 ORDER BY refresh_expires LIMIT $2)",
-        op.now,
-        op.limit,
-    )
-    op.more = max(*deleted, _count(outcome)) >= op.limit
+    for sql, values in expired(op):
+        deleted.append(_count(await connection.execute(translated(sql), *values)))
+    op.more = max(deleted) >= op.limit
 
 
 def _count(outcome: str) -> int:

@@ -9,7 +9,7 @@ from typing import Final
 from gw.store import interface, writes
 from gw.store.errors import BatchError
 from gw.store.sqlite_connection import is_fault_of_data
-from gw.store.writes import TELEMETRY, Run, runs
+from gw.store.writes import TELEMETRY, Run, expired, runs
 
 
 def write_batch(connection: sqlite3.Connection, batch: interface.Batch) -> None:
@@ -64,18 +64,8 @@ def _delete_expired(connection: sqlite3.Connection, run: Run) -> None:
             ).rowcount
             for table in TELEMETRY
         ]
-        # A session lives as long as the longer of its two tokens.
-        tokens = connection.execute(
-            "DELETE FROM tokens WHERE access_hash IN (SELECT access_hash FROM tokens "
-            "WHERE refresh_expires <= ? AND expires <= ? ORDER BY refresh_expires LIMIT ?)",
-            (op.now, op.now, op.limit),
-        )
-        commands = connection.execute(
-            "DELETE FROM commands WHERE id IN (SELECT id FROM commands "
-            "WHERE completed > 0 AND completed < ? ORDER BY completed LIMIT ?)",
-            (op.commands_before, op.limit),
-        )
-        op.more = max(*deleted, tokens.rowcount, commands.rowcount) >= op.limit
+        deleted += [connection.execute(*statement).rowcount for statement in expired(op)]
+        op.more = max(deleted) >= op.limit
 
 
 _WRITERS: Final[dict[type[interface.Op], Callable[[sqlite3.Connection, Run], None]]] = {
