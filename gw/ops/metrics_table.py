@@ -33,6 +33,11 @@ BUS_TOPICS = (
     "connection", "state", "healthcheck", "wifiscan", "alerts", "command", "device_event_queue",
     "rrm", "device_telemetry", "service_events",
 )  # fmt: skip
+RTTY_REFUSALS = (
+    "tls", "timeout", "overload", "drain", "protocol", "origin", "unknown", "expired", "ended",
+    "token", "certificate", "full", "taken", "unavailable",
+)  # fmt: skip
+RTTY_ENDS = ("device", "viewer", "logout", "login", "idle", "incomplete", "protocol", "drain")
 
 
 class Metric(NamedTuple):
@@ -140,5 +145,25 @@ TABLE: tuple[Metric, ...] = (
     ),
     Metric("gw_api_request_seconds", "histogram", "REST request time.", (), _SECONDS),
     Metric("gw_logins_total", "counter", "Logins.", (("result", ("success", "failure")),)),
+    Metric("gw_rtty_sessions", "gauge", "Terminal sessions, those that wait for an end included."),
+    Metric("gw_rtty_sessions_total", "counter", "Terminal sessions that began."),
+    Metric(
+        "gw_rtty_session_ends_total",
+        "counter",
+        "Terminal sessions that ended.",
+        (("reason", RTTY_ENDS),),
+    ),
+    Metric(
+        "gw_rtty_refused_total",
+        "counter",
+        "Connections not let into a terminal session.",
+        (("end", ("device", "viewer")), ("reason", RTTY_REFUSALS)),
+    ),
+    Metric(
+        "gw_rtty_bytes_total",
+        "counter",
+        "Bytes of terminals.",
+        (("direction", ("from_device", "to_device")),),
+    ),
     Metric("gw_process_starts_total", "counter", "Starts of this process slot."),
 )
