@@ -16,6 +16,7 @@ from gw.api.authentication import Authentication
 from gw.api.context import Context
 from gw.api.coordinator_client import CoordinatorClient
 from gw.api.edge import Edge, Observe, RouteMethods
+from gw.api.notes import Notes
 from gw.api.owsec.logins import CountLogin
 from gw.api.server import BODY_SECONDS, UPLOAD_SECONDS, Certificate, Listener
 from gw.core.bootstrap import Bootstrap, announce_ready, load
@@ -55,7 +56,8 @@ async def _serve(bootstrap: Bootstrap) -> None:
     passwords = Passwords(settings.security)
     client = CoordinatorClient(bootstrap.rings[0], bootstrap.generation)
     client.start()
-    authentication = Authentication(reader)
+    notes = Notes(client)
+    authentication = Authentication(reader, notes.key_used)
     context = Context(
         settings=settings,
         reader=reader,
@@ -64,6 +66,7 @@ async def _serve(bootstrap: Bootstrap) -> None:
         security_port=sockets["security"].getsockname()[1] if "security" in sockets else 0,
         files_port=sockets["files"].getsockname()[1] if "files" in sockets else 0,
         certificate=certificate,
+        note_refusal=notes.refused,
     )
     observe = _observer(page)
     count_login = _login_counter(page)

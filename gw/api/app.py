@@ -29,10 +29,11 @@ from gw.api import (
     system,
     telemetry_records,
 )
-from gw.api.authentication import Authentication, Caller
+from gw.api.authentication import Authenticator, Caller
 from gw.api.context import Context
 from gw.api.edge import Edge, Observe, RouteMethods, unobserved
 from gw.api.envelope import (
+    Answer,
     AnyRequest,
     refuse,
     refuse_http,
@@ -41,7 +42,17 @@ from gw.api.envelope import (
 )
 from gw.api.gatekeeper import Gatekeeper, guard
 from gw.api.openapi import Other, handlers_of, openapi_document
-from gw.api.owsec import endpoints, oauth2, policies, preferences, user_changes, users
+from gw.api.owsec import (
+    api_keys,
+    audit,
+    endpoints,
+    oauth2,
+    policies,
+    preferences,
+    user_changes,
+    users,
+    validation,
+)
 from gw.api.owsec.accounts import Accounts
 from gw.api.owsec.logins import CountLogin, uncounted
 from gw.api.owsec.throttle import Throttle
@@ -50,6 +61,7 @@ from gw.security.passwords import Passwords
 from gw.store.errors import StoreError
 
 BASE: Final = "/api/v1"
+_FORBIDDEN: Final = 403
 
 _GATEWAY: Final[tuple[BaseRouteHandler, ...]] = (
     devices.list_devices,
@@ -102,12 +114,19 @@ _SECURITY: Final[tuple[BaseRouteHandler, ...]] = (
     oauth2.sign_in,
     oauth2.read_caller,
     oauth2.sign_out,
-    oauth2.validate_token,
     users.list_users,
     users.read_user,
     user_changes.create_user,
     user_changes.change_user,
     user_changes.delete_user,
+    validation.validate_token,
+    validation.validate_sub_token,
+    validation.validate_api_key,
+    api_keys.list_api_keys,
+    api_keys.create_api_key,
+    api_keys.change_api_key,
+    api_keys.delete_api_key,
+    audit.list_audit,
     preferences.read_preferences,
     preferences.replace_preferences,
     endpoints.list_endpoints,
@@ -123,7 +142,7 @@ _PUBLIC_ONLY: Final = frozenset(
 
 def gateway_app(
     context: Context,
-    authentication: Authentication,
+    authentication: Authenticator,
     observe: Observe = unobserved,
     *,
     internal_key: str = "",
@@ -133,14 +152,14 @@ def gateway_app(
     handlers = _GATEWAY
     if internal_key:
         handlers = tuple(one for one in _GATEWAY if not _PUBLIC_ONLY & set(one.paths))
-    gatekeeper = Gatekeeper(authentication, internal_key=internal_key)
+    gatekeeper = Gatekeeper(authentication, "owgw", internal_key=internal_key)
     app = _documented(handlers, "gw", other, context, gatekeeper, authentication, {})
     return _behind_edge(app, context, observe)
 
 
 def security_app(
     context: Context,
-    authentication: Authentication,
+    authentication: Authenticator,
     passwords: Passwords,
     observe: Observe = unobserved,
     count_login: CountLogin = uncounted,
@@ -165,7 +184,7 @@ def security_app(
         "gw security",
         other,
         context,
-        Gatekeeper(authentication, internal_key=internal_key),
+        Gatekeeper(authentication, "owsec", internal_key=internal_key),
         authentication,
         dependencies,
         policies.pages(context.settings.security),
@@ -176,7 +195,7 @@ def security_app(
 class SecurityParts:
     """What the public and the private security listener share: limits hold for both together."""
 
-    def __init__(self, context: Context, authentication: Authentication) -> None:
+    def __init__(self, context: Context, authentication: Authenticator) -> None:
         self.accounts = Accounts(context, authentication)
         self.throttle = Throttle(context.settings.security.login_attempts_per_minute)
 
@@ -187,12 +206,16 @@ def _documented(
     other: Other,
     context: Context,
     gatekeeper: Gatekeeper,
-    authentication: Authentication,
+    authentication: Authenticator,
     dependencies: dict[str, Provide],
     more: Sequence[ControllerRouterHandler] = (),
 ) -> Litestar:
     """Return an application of routes below BASE, with the pages that describe them."""
-    state = {"authentication": authentication, "gatekeeper": gatekeeper}
+    state = {
+        "authentication": authentication,
+        "gatekeeper": gatekeeper,
+        "note_refusal": context.note_refusal,
+    }
     described = _litestar(context, state, [_router(handlers)], dependencies)
     document = openapi_document(described, title=title, other=other)
     pages = docs.pages(document)
@@ -218,7 +241,7 @@ def _litestar(
             **dependencies,
         },
         exception_handlers={
-            ApiError: refuse,
+            ApiError: _refuse,
             HTTPException: refuse_http,
             StoreError: refuse_store,
             Exception: refuse_unexpected,
@@ -229,6 +252,12 @@ def _litestar(
         logging_config=None,
         debug=False,
     )
+
+
+def _refuse(request: AnyRequest, error: ApiError) -> Answer:
+    if error.http == _FORBIDDEN:
+        request.app.state.note_refusal(error)
+    return refuse(request, error)
 
 
 def _behind_edge(app: Litestar, context: Context, observe: Observe) -> Edge:

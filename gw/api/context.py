@@ -5,12 +5,14 @@ from __future__ import annotations
 import re
 import socket
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
 
 from litestar.connection import ASGIConnection
 
 from gw.api.coordinator_client import DEFAULT_SECONDS, Answer
+from gw.core.errors import ApiError
 from gw.core.settings import Settings
 from gw.store.interface import Reader
 
@@ -39,6 +41,10 @@ class CertificateExpiry(Protocol):
     """Unix time, seconds."""
 
 
+def ignored(_error: ApiError) -> None:
+    """Take no note of a refusal."""
+
+
 @dataclass(slots=True, kw_only=True)
 class Context:
     """Settings, the store to read from, and the coordinator to write through."""
@@ -53,6 +59,8 @@ class Context:
     files_port: int = 16003
     """Port on which the upload listener really listens."""
     certificate: CertificateExpiry | None = None
+    note_refusal: Callable[[ApiError], None] = ignored
+    """Told of each request that was refused with 403."""
     started: float = field(default_factory=time.time)
 
     @property

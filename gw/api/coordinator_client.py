@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+import uuid
 from collections import deque
 from typing import Any, Final
 
@@ -16,6 +17,7 @@ import msgspec
 import structlog
 
 from gw._native.ring import Consumer, Producer, RingError
+from gw.api import author
 from gw.core import records
 from gw.core.bootstrap import RingEnds
 from gw.core.errors import INTERNAL, ApiError
@@ -131,7 +133,10 @@ class CoordinatorClient:
         if len(self._waiting) >= MAX_WAITING:
             raise _unavailable(f"{MAX_WAITING} requests wait for the coordinator already")
         self._next_id += 1
-        request = records.Request(records.RECORD_VERSION, self._next_id, operation, arguments)
+        by = author.current()
+        if by is not None:
+            by = msgspec.structs.replace(by, entry=uuid.uuid4().hex)
+        request = records.Request(records.RECORD_VERSION, self._next_id, operation, arguments, by)
         waiting = _Waiting(request.id, records.encode(request), body, loop.create_future())
         if self._waiting_bytes + waiting.size > MAX_WAITING_BYTES:
             raise _unavailable("too many large requests wait for the coordinator already")

@@ -8,9 +8,11 @@ from typing import Any, Final
 from litestar.connection import ASGIConnection
 from litestar.handlers import BaseRouteHandler
 
-from gw.api.authentication import Authentication, Caller, bearer
+from gw.api import author
+from gw.api.authentication import Authenticator, Caller, bearer
 from gw.core.errors import ApiError
 from gw.security.internal_key import is_key
+from gw.security.scopes import allows
 
 _NAME: Final = re.compile(r"[\x21-\x7e]{1,200}\Z")
 """Of a sister service: its public URL."""
@@ -20,11 +22,14 @@ class Gatekeeper:
     """Finds out who calls. One per listener.
 
     With `internal_key` it is a private listener: there, sister services that show the key are
-    let in, with no user and no role.
+    let in, with no user and no role. `service` is the name that API keys' rights know it by.
     """
 
-    def __init__(self, authentication: Authentication, *, internal_key: str = "") -> None:
-        self._authentication = authentication
+    def __init__(
+        self, authenticator: Authenticator, service: str, *, internal_key: str = ""
+    ) -> None:
+        self._authenticator = authenticator
+        self._service = service
         self._internal_key = internal_key
 
     async def admit(
@@ -32,16 +37,27 @@ class Gatekeeper:
     ) -> None:
         """Put the caller into the state of the request. Raises ApiError 7 to 9, 13 or 15."""
         if handler.opt.get("public"):
+            author.begin(connection, author="", role="", via="sign-in")
             return
-        connection.scope["state"]["caller"] = await self._caller(connection)
+        caller = await self._caller(connection)
+        connection.scope["state"]["caller"] = caller
+        via = "internal" if caller.internal else f"key {caller.key}" if caller.key else "token"
+        author.begin(connection, author=caller.email, role=caller.role, via=via)
 
     async def _caller(self, connection: ASGIConnection[Any, Any, Any, Any]) -> Caller:
+        key = connection.headers.get("x-api-key", "")
         name = connection.headers.get("x-internal-name", "")
         if self._internal_key and name:
-            if not is_key(connection.headers.get("x-api-key", ""), self._internal_key):
+            if not is_key(key, self._internal_key):
                 raise ApiError(8)
             return Caller("", name if _NAME.match(name) else "internal", "", internal=True)
-        return await self._authentication.caller(bearer(connection))
+        if key and not self._internal_key:
+            caller = await self._authenticator.key_caller(key)
+            method = str(connection.scope.get("method", "GET"))
+            if not allows(caller.levels, self._service, method):
+                raise ApiError(7, "the rights of the API key do not reach this")
+            return caller
+        return await self._authenticator.caller(bearer(connection))
 
 
 async def guard(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler) -> None:

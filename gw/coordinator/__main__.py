@@ -15,6 +15,7 @@ import uvloop
 from gw.bus.envelopes import Envelope
 from gw.bus.open import open_bus
 from gw.coordinator import commands as states
+from gw.coordinator.accounts import Accounts
 from gw.coordinator.announcer import Announcer
 from gw.coordinator.commands import Commands
 from gw.coordinator.executor import Executor
@@ -35,6 +36,7 @@ from gw.security.administrator import first_administrator
 from gw.store.errors import MigrationError, StoreError
 from gw.store.interface import DeleteExpired, PositionConflictError, PutUser, Store
 from gw.store.open import open_store
+from gw.store.security_ops import DeleteOldSecurity
 
 EXIT_CONFIGURATION: Final = 78
 """EX_CONFIG of sysexits.h: starting again would not help."""
@@ -108,6 +110,8 @@ async def housekeeping(
                 commands_before=now - settings.commands.retention_days * _DAY,
             )
             work.write(expired)
+            audit_before = now - settings.security.audit_days * _DAY
+            work.write(DeleteOldSecurity(audit_before, now))
             await work.durable()
             if expired.more:  # bounded steps, one after the other, so that intake goes on between
                 retention = 0.0
@@ -193,7 +197,7 @@ async def serve(bootstrap: Bootstrap) -> None:
                 executor,
                 handlers,
                 settings.configuration.answer_seconds,
-                areas=[Tables(work, links, presence, handlers)],
+                areas=[Tables(work, links, presence, handlers), Accounts(work)],
             )
             tasks.append(asyncio.create_task(requests.run()))
     links.hello(bootstrap.generation)

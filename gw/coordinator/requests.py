@@ -12,6 +12,7 @@ import msgspec
 from gw._native import ConfigError, config_hash
 from gw._native.ring import Consumer, Record, RingCorrupted
 from gw.coordinator import status
+from gw.coordinator.audit import Audit
 from gw.coordinator.commands import SYSTEM, Commands
 from gw.coordinator.configure import Configure
 from gw.coordinator.executor import Executor
@@ -64,6 +65,7 @@ class Requests:
         self._wake_fd = ends.up_wake
         self._store = store
         self._work = work
+        self._audit = Audit(work)
         self._links = links
         self._presence = presence
         self._commands = commands
@@ -94,6 +96,7 @@ class Requests:
             "records.delete": self._records_delete,
             "capabilities.delete": self._capabilities_delete,
         }
+        self._operations.update(self._audit.operations())
         for area in areas:
             self._operations.update(area.operations())
 
@@ -139,6 +142,7 @@ class Requests:
             operation = self._operations.get(request.operation)
             if operation is None:
                 raise ApiError(1050, f"unknown operation {request.operation}")
+            self._audit.begin(request)
             result = await operation(request.arguments, record.body)
         except ApiError as failed:
             error, detail = failed.number, failed.extra
@@ -149,6 +153,7 @@ class Requests:
         except Exception as failed:
             log.exception("a request failed", operation=request.operation, detail=repr(failed))
             error, detail = 1002, "the coordinator could not carry it out; its log says why"
+        self._audit.end(request, error, detail)
         response = records.Response(RECORD_VERSION, request.id, error, detail, result)
         try:
             records.encode(response)

@@ -208,6 +208,23 @@ class SendRpc(Head):
     """It has id 0 and is not answered (southbound.md 3.16)."""
 
 
+class Author(Head):
+    """On whose behalf the API asks for something; for the audit. Never holds a secret."""
+
+    entry: str
+    """UUID of the request: a repeated one is one entry."""
+    author: str
+    """E-mail of the user, or name of the sister service."""
+    role: str
+    via: str
+    """`token`, `key <name>`, `internal`, or `sign-in`."""
+    address: str
+    request: str
+    """Method and path, with the names of its parameters in place of their values."""
+    target: str
+    """Values of those parameters, but for secrets."""
+
+
 class Request(Head):
     """A request of the API to the coordinator; body: a document, if the operation has one.
 
@@ -218,6 +235,7 @@ class Request(Head):
     id: int
     operation: str
     arguments: dict[str, Any]
+    by: Author | None = None
 
 
 class Response(Head):

@@ -145,6 +145,12 @@ class Security(Section):
     """E-mail address of the user that the first start makes."""
     login_attempts_per_minute: Count = 60
     """Logins per client address and minute above which the answer is 403/10."""
+    max_sessions: Annotated[int, msgspec.Meta(ge=1, le=10_000)] = 100
+    """Sessions per user; a sign-in beyond them ends the oldest."""
+    max_api_keys: Annotated[int, msgspec.Meta(ge=0, le=1000)] = 10
+    """API keys per user."""
+    audit_days: Count = 365
+    """How long it is kept who did what by the API."""
     internal_key: str = ""
     """Secret that sister services show on the private listeners; empty: made at the first start
     and kept in the data directory as `internal.key`."""

@@ -28,6 +28,7 @@ class Operation(StrEnum):
     ADMINISTRATIVE_COMMAND = "administrative_command"
     FREE_SCRIPT = "free_script"
     EDIT_SCRIPTS = "edit_scripts"
+    READ_AUDIT = "read_audit"
 
 
 _ADMINISTRATORS: Final = frozenset({Role.ROOT, Role.ADMIN})
@@ -38,6 +39,7 @@ PERMISSIONS: Final[dict[Operation, frozenset[Role]]] = {
     Operation.ADMINISTRATIVE_COMMAND: _ADMINISTRATORS,
     Operation.FREE_SCRIPT: frozenset({Role.ROOT}),
     Operation.EDIT_SCRIPTS: frozenset({Role.ROOT}),
+    Operation.READ_AUDIT: _ADMINISTRATORS,
 }
 """northbound.md 3.1, 3.2, 4.1 and 4.2; who may manage users is below."""
 

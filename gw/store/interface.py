@@ -371,6 +371,36 @@ class Reader(Protocol):
     async def token_by_refresh(self, refresh_hash: str) -> rows.TokenRow | None:
         """One token, by its refresh token."""
 
+    async def tokens_of(self, user_id: str) -> list[rows.TokenRow]:
+        """Sessions of a user, oldest first."""
+
+    async def api_keys(self, user_id: str) -> list[rows.ApiKeyRow]:
+        """API keys of a user, by name."""
+
+    async def api_key(self, key_hash: str) -> rows.ApiKeyRow | None:
+        """One API key, by the hash of the key."""
+
+    async def action_link(self, link_hash: str) -> rows.ActionLinkRow | None:
+        """One mailed link, by the hash of its id."""
+
+    async def avatar(self, user_id: str) -> rows.AvatarRow | None:
+        """Picture of a user."""
+
+    async def secrets(self) -> list[rows.SecretRow]:
+        """All secrets of the system, by name."""
+
+    async def audit(
+        self,
+        *,
+        before: int = 0,
+        limit: int = 100,
+        author: str = "",
+        target: str = "",
+        start: int = 0,
+        end: int = 0,
+    ) -> list[rows.AuditRow]:
+        """Entries, newest first; `before`: only those with a lower id. Bounds are inclusive."""
+
     async def positions(self) -> dict[str, tuple[int, int]]:
         """Committed position of every ring: name to (incarnation, position)."""
 

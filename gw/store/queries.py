@@ -7,11 +7,12 @@ becomes of both elsewhere.
 from __future__ import annotations
 
 import json
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from typing import Any, Final, TypeVar
 
 from gw.store import rows
 from gw.store.errors import StoreError
+from gw.store.security_queries import SecurityQueries
 from gw.store.tables import (
     BLACKLIST,
     CAPABILITIES,
@@ -50,7 +51,7 @@ DEVICE_BY_SERIAL: Final = (
 )
 
 
-class Queries(ABC):
+class Queries(SecurityQueries):
     """What a `Reader` has, over one way to run a SELECT."""
 
     @abstractmethod

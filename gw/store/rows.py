@@ -245,3 +245,70 @@ class TokenRow(Row):
     expires: int
     refresh_expires: int
     last_refresh: int = 0
+
+
+class ApiKeyRow(Row):
+    """An API key of a user. The key is kept only as SHA-256."""
+
+    id: str
+    user_id: str
+    name: str
+    description: str = ""
+    key_hash: str = ""
+    hint: str = ""
+    """Its first characters, so that people can tell keys apart."""
+    rights: str = "{}"
+    """JSON object {acls: [{service, access}]}; no acls: all rights of the owner."""
+    created: int = 0
+    expires_on: int = 0
+    last_use: int = 0
+
+
+class ActionLinkRow(Row):
+    """A link that was mailed to a user. Its id is kept only as SHA-256."""
+
+    link_hash: str
+    action: str
+    user_id: str
+    created: int
+    expires: int
+
+
+class AvatarRow(Row):
+    """Picture of a user."""
+
+    user_id: str
+    media_type: str
+    image: bytes
+    modified: int
+
+
+class SecretRow(Row):
+    """A secret of the system that clients ask for by name."""
+
+    name: str
+    value: str
+    """As `gw.security.sealing` seals it."""
+
+
+class AuditRow(Row):
+    """What somebody did by the API."""
+
+    id: int
+    """Order of writing."""
+    entry: str
+    """UUID that the API gave the request."""
+    recorded: int
+    author: str
+    """E-mail of the user, or name of the sister service."""
+    role: str
+    via: str
+    """`token`, `key <name>`, `internal`, or `sign-in`."""
+    address: str
+    request: str
+    """Method and path, with the names of its parameters in place of their values."""
+    operation: str
+    target: str
+    result: int
+    """Number of the error; 0: done; -1: no result was written, the coordinator ended before."""
+    detail: str = ""

@@ -11,7 +11,7 @@ from itertools import groupby
 from operator import attrgetter
 from typing import Any, Final, Protocol
 
-from gw.store import interface
+from gw.store import interface, security_writes
 from gw.store.tables import (
     BLACKLISTED,
     COMMANDS,
@@ -177,11 +177,6 @@ def _delete_records(into: Statements, run: Run) -> None:
         into.execute(sql + bounds, [*parameters, *values])
 
 
-def _delete_user(into: Statements, run: Run) -> None:
-    into.executemany("DELETE FROM tokens WHERE user_id = ?", ((op.id,) for op in run))
-    into.executemany("DELETE FROM users WHERE id = ?", ((op.id,) for op in run))
-
-
 def _delete_tokens(into: Statements, run: Run) -> None:
     for op in run:
         if op.access_hash:
@@ -263,7 +258,8 @@ WRITERS: Final[dict[type[interface.Op], Writer]] = {
     interface.PutBlacklist: _put(BLACKLISTED),
     interface.DeleteBlacklist: _many("DELETE FROM blacklist WHERE serial_number = ?", "serial"),
     interface.PutUser: _put(USERS),
-    interface.DeleteUser: _delete_user,
+    interface.DeleteUser: security_writes.delete_user,
     interface.PutToken: _put(TOKENS),
     interface.DeleteTokens: _delete_tokens,
+    **security_writes.writers(_many, _put),
 }

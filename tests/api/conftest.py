@@ -19,7 +19,7 @@ from gw.core.bootstrap import RingEnds
 from gw.core.settings import Settings
 from gw.protocol.configuration import without_uuid
 from gw.security.passwords import Passwords
-from gw.store import interface, rows
+from gw.store import interface, rows, security_ops
 from gw.store.sqlite import SqliteReader, SqliteStore
 
 PASSWORD = "Right-Horse-7"
@@ -184,6 +184,33 @@ class FakeCoordinator:
 
     async def token_delete(self, given, _):
         await self.commit(interface.DeleteTokens(**given))
+
+    async def api_key_put(self, given, _):
+        await self.commit(security_ops.PutApiKey(row_of(rows.ApiKeyRow, given["row"])))
+
+    async def api_key_used(self, given, _):
+        await self.commit(security_ops.SetApiKeyUse(**given))
+
+    async def api_key_delete(self, given, _):
+        await self.commit(security_ops.DeleteApiKey(**given))
+
+    async def link_put(self, given, _):
+        await self.commit(security_ops.PutActionLink(row_of(rows.ActionLinkRow, given["row"])))
+
+    async def link_delete(self, given, _):
+        await self.commit(security_ops.DeleteActionLinks(**given))
+
+    async def avatar_put(self, given, body):
+        await self.commit(security_ops.PutAvatar(rows.AvatarRow(image=body, **given)))
+
+    async def avatar_delete(self, given, _):
+        await self.commit(security_ops.DeleteAvatar(**given))
+
+    async def secret_put(self, given, _):
+        await self.commit(security_ops.PutSecret(rows.SecretRow(**given)))
+
+    async def secret_delete(self, given, _):
+        await self.commit(security_ops.DeleteSecret(**given))
 
 
 class RefusedError(Exception):

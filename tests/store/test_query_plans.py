@@ -6,13 +6,16 @@ import pytest
 
 from gw.store import interface as ops
 from gw.store import rows, sqlite, sqlite_queries
+from gw.store import security_ops as security
 from gw.store.interface import Batch, RingPosition
 from gw.store.migrations import load, migrate_sqlite
 from gw.store.sqlite import SqliteReader, SqliteStore
 from gw.store.sqlite_connection import open_for_reading, open_for_writing
 
 A = "aabbccddee01"
-BIG = ("statistics", "healthchecks", "device_logs", "device_events", "commands", "devices")
+BIG = (
+    "statistics", "healthchecks", "device_logs", "device_events", "commands", "devices", "audit",
+)  # fmt: skip
 
 
 @pytest.fixture
@@ -126,9 +129,28 @@ async def test_pages_of_small_tables_and_users(reader, path):
     await read.user_by_email("a@x")
     await read.token("h")
     await read.token_by_refresh("r")
-    assert len(statements(seen)) == 10
+    await read.tokens_of("1")
+    await read.api_keys("1")
+    await read.api_key("h")
+    await read.action_link("h")
+    await read.avatar("1")
+    await read.secrets()
+    assert len(statements(seen)) == 16
     assert [line for _, line in plans(path, seen) if "TEMP B-TREE" in line] == []
     assert [line for _, line in plans(path, seen) if line.startswith("SCAN tokens")] == []
+
+
+async def test_audit(reader, path):
+    read, seen = reader
+    await read.audit()
+    await read.audit(before=9, limit=5, start=1, end=2)
+    await read.audit(author="a")
+    await read.audit(target="t", before=9)
+    assert len(statements(seen)) == 4
+    found = [line for _, line in plans(path, seen)]
+    assert [line for line in found if "TEMP B-TREE" in line] == []
+    # Without a condition it walks down from the newest, and stops at the limit.
+    assert [line for line in found if line.startswith("SCAN")] == ["SCAN audit"]
 
 
 async def test_writes(path, monkeypatch):
@@ -167,6 +189,34 @@ async def test_writes(path, monkeypatch):
         ops.PutToken(token),
         ops.DeleteTokens(access_hash="h"),
         ops.DeleteTokens(user_id="1"),
+        security.PutApiKey(rows.ApiKeyRow(id="k", user_id="1", name="n", key_hash="h")),
+        security.SetApiKeyUse("k", 5),
+        security.DeleteApiKey("k", "1"),
+        security.PutActionLink(
+            rows.ActionLinkRow(link_hash="l", action="a", user_id="1", created=1, expires=2)
+        ),
+        security.DeleteActionLinks("1"),
+        security.PutAvatar(rows.AvatarRow(user_id="1", media_type="t", image=b"", modified=1)),
+        security.DeleteAvatar("1"),
+        security.PutSecret(rows.SecretRow(name="s", value="v")),
+        security.DeleteSecret("s"),
+        security.InsertAudit(
+            rows.AuditRow(
+                id=0,
+                entry="e",
+                recorded=1,
+                author="a",
+                role="r",
+                via="token",
+                address="::1",
+                request="GET /",
+                operation="o",
+                target="t",
+                result=-1,
+            )
+        ),
+        security.SetAuditResult("e", 0, ""),
+        security.DeleteOldSecurity(1, 1),
         ops.DeleteUser("1"),
         ops.DeleteDevice(A),
         ops.DeleteExpired(1, 1),

@@ -10,17 +10,17 @@ from weakref import WeakValueDictionary
 
 import msgspec
 
-from gw.api.authentication import Authentication
+from gw.api.authentication import Authenticator
 from gw.api.context import Context
 from gw.core.errors import ApiError
 from gw.security import tokens
-from gw.store.rows import TokenRow, UserRow
+from gw.store.rows import ApiKeyRow, TokenRow, UserRow
 
 
 class Accounts:
     """Reads, changes and stores users and tokens. One per api process."""
 
-    def __init__(self, context: Context, authentication: Authentication) -> None:
+    def __init__(self, context: Context, authentication: Authenticator) -> None:
         self._context = context
         self._authentication = authentication
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
@@ -52,7 +52,14 @@ class Accounts:
         )
         arguments = {"row": msgspec.to_builtins(issued.row)}
         await self._context.coordinator.request("token.put", arguments)
+        await self._bound_sessions(user.id)
         return issued
+
+    async def _bound_sessions(self, user_id: str) -> None:
+        """End the oldest sessions of a user who has more than there may be."""
+        most = self._context.settings.security.max_sessions
+        for row in (await self._context.reader.tokens_of(user_id))[:-most]:
+            await self.close_session(row.access_hash)
 
     async def close_session(self, access_hash: str) -> None:
         """Drop a token; from here on it is not accepted."""
@@ -72,6 +79,17 @@ class Accounts:
         """Delete a user with all tokens."""
         await self._context.coordinator.request("user.delete", {"id": user_id})
         self._authentication.forget_user(user_id)
+
+    async def put_api_key(self, row: ApiKeyRow) -> None:
+        """Store a new API key, or a changed one."""
+        await self._context.coordinator.request("api_key.put", {"row": msgspec.to_builtins(row)})
+        self._authentication.forget_user(row.user_id)
+
+    async def delete_api_key(self, row: ApiKeyRow) -> None:
+        """Delete an API key; from here on it is not accepted."""
+        arguments = {"id": row.id, "user_id": row.user_id}
+        await self._context.coordinator.request("api_key.delete", arguments)
+        self._authentication.forget_user(row.user_id)
 
     async def session(self, access_token: str) -> TokenRow | None:
         """Return the stored session of an access token."""

@@ -1,4 +1,4 @@
-"""/oauth2 and /validateToken: sign in, refresh, sign out, and who a token is (security.md 2)."""
+"""/oauth2: sign in, refresh, sign out (security.md 2)."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from litestar import delete, get, post
 from litestar.di import NamedDependency
 from litestar.params import FromPath
 
-from gw.api import body, query
+from gw.api import author, body, query
 from gw.api.authentication import Caller, bearer
 from gw.api.context import Context
 from gw.api.documented import documented
@@ -21,11 +21,12 @@ from gw.api.owsec.history import old_passwords, with_present
 from gw.api.owsec.logins import CountLogin
 from gw.api.owsec.throttle import Throttle
 from gw.api.owsec.user_document import UserDocument, rest_of, user_document
+from gw.api.owsec.web_token import WebToken, web_token
 from gw.core.errors import ApiError
 from gw.security import tokens
 from gw.security.passwords import Passwords
 from gw.security.tokens import token_hash
-from gw.store.rows import TokenRow, UserRow
+from gw.store.rows import UserRow
 
 _log = structlog.get_logger("gw.api.oauth2")
 
@@ -33,14 +34,6 @@ _TAG = "Sessions"
 MAX_LOGIN_BYTES: Final = 16_384
 """Nobody is authenticated yet, so bodies are short."""
 _MAX_EMAIL: Final = 320
-_IDLE_SECONDS: Final = 300
-_ALL_RIGHTS: Final = {
-    "Read": True,
-    "ReadWrite": True,
-    "ReadWriteCreate": True,
-    "Delete": True,
-    "PortalLogin": True,
-}
 
 
 class LoginQuery(query.Query):
@@ -65,25 +58,6 @@ class LoginBody(msgspec.Struct, rename="camel", kw_only=True):
     refresh_token: str = ""
 
 
-class WebToken(msgspec.Struct, kw_only=True):
-    """A session."""
-
-    access_token: str = ""
-    refresh_token: str = ""
-    token_type: str = "Bearer"  # noqa: S105 - a word of the protocol
-    expires_in: int = 0
-    """Seconds from `created`."""
-    idle_timeout: int = _IDLE_SECONDS
-    created: int = 0
-    username: str = ""
-    user_must_change_password: bool = msgspec.field(name="userMustChangePassword", default=False)
-    error_code: int = msgspec.field(name="errorCode", default=0)
-    last_refresh: int = msgspec.field(name="lastRefresh", default=0)
-    acl_template: dict[str, bool] = msgspec.field(
-        name="aclTemplate", default_factory=lambda: dict(_ALL_RIGHTS)
-    )
-
-
 class Requirements(msgspec.Struct, rename="camel"):
     """What a password must look like."""
 
@@ -96,19 +70,6 @@ class MeQuery(query.Query):
     """Parameters of GET."""
 
     me: bool = False
-
-
-class ValidateQuery(query.Query):
-    """The token to resolve."""
-
-    token: str = ""
-
-
-class Validated(msgspec.Struct, rename="camel"):
-    """A token and its user; `tokenInfo.username` is the id of the user."""
-
-    token_info: WebToken
-    user_info: UserDocument
 
 
 @post(
@@ -198,23 +159,6 @@ async def sign_out(
     return answer
 
 
-@get(
-    "/validateToken",
-    **documented("Resolve a token", tag=_TAG, answer=Validated, query=ValidateQuery),
-)
-async def validate_token(
-    request: AnyRequest, context: NamedDependency[Context], accounts: NamedDependency[Accounts]
-) -> Answer:
-    """Answer a token and its user; an expired one too, for the caller to judge."""
-    token = query.read(request.scope, ValidateQuery).token
-    row = await accounts.session(token) if token else None
-    user = await context.reader.user(row.user_id) if row is not None else None
-    if row is None or user is None:
-        raise ApiError(404)
-    info = _web_token(row, access=token, username=user.id)
-    return document({"tokenInfo": info, "userInfo": user_document(user)})
-
-
 async def _log_in(
     context: Context, accounts: Accounts, passwords: Passwords, given: LoginBody
 ) -> Answer:
@@ -228,6 +172,7 @@ async def _log_in(
     right = await passwords.verify("" if user is None else user.password, given.password)
     if user is None or not right:
         raise ApiError(2)
+    author.identify(user.email, user.role)
     if user.suspended:
         raise ApiError(15)
     if user.waiting_for_email_check:
@@ -258,7 +203,7 @@ async def _log_in(
     issued = await accounts.open_session(row)
     _log.info("signed in", email=row.email, changed=new is not None)
     return document(
-        _web_token(issued.row, access=issued.access, refresh=issued.refresh, username=row.email)
+        web_token(issued.row, access=issued.access, refresh=issued.refresh, username=row.email)
     )
 
 
@@ -293,18 +238,7 @@ async def _refresh(
         issued = await accounts.open_session(user, refreshed=True)
         await accounts.close_session(session.access_hash)
     return document(
-        _web_token(issued.row, access=issued.access, refresh=issued.refresh, username=user.email)
-    )
-
-
-def _web_token(row: TokenRow, *, access: str, username: str, refresh: str = "") -> WebToken:
-    return WebToken(
-        access_token=access,
-        refresh_token=refresh,
-        expires_in=row.expires - row.created,
-        created=row.created,
-        username=username,
-        last_refresh=row.last_refresh,
+        web_token(issued.row, access=issued.access, refresh=issued.refresh, username=user.email)
     )
 
 

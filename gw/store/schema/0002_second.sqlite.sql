@@ -32,6 +32,60 @@ CREATE INDEX scripts_by_name ON scripts (name, id);
 
 -- == security: API keys, MFA, action links, audit ==
 
+CREATE TABLE api_keys (
+    id          TEXT NOT NULL PRIMARY KEY,
+    user_id     TEXT NOT NULL,
+    name        TEXT NOT NULL,
+    description TEXT NOT NULL,
+    key_hash    TEXT NOT NULL UNIQUE,
+    hint        TEXT NOT NULL,
+    rights      TEXT NOT NULL,
+    created     INTEGER NOT NULL,
+    expires_on  INTEGER NOT NULL,
+    last_use    INTEGER NOT NULL
+) STRICT;
+CREATE INDEX api_keys_by_user ON api_keys (user_id, name);
+
+CREATE TABLE action_links (
+    link_hash TEXT NOT NULL PRIMARY KEY,
+    action    TEXT NOT NULL,
+    user_id   TEXT NOT NULL,
+    created   INTEGER NOT NULL,
+    expires   INTEGER NOT NULL
+) STRICT;
+CREATE INDEX action_links_by_user ON action_links (user_id);
+CREATE INDEX action_links_by_age ON action_links (expires);
+
+CREATE TABLE avatars (
+    user_id    TEXT NOT NULL PRIMARY KEY,
+    media_type TEXT NOT NULL,
+    image      BLOB NOT NULL,
+    modified   INTEGER NOT NULL
+) STRICT;
+
+CREATE TABLE system_secrets (
+    name  TEXT NOT NULL PRIMARY KEY,
+    value TEXT NOT NULL
+) STRICT;
+
+CREATE TABLE audit (
+    id        INTEGER PRIMARY KEY,
+    entry     TEXT NOT NULL UNIQUE,
+    recorded  INTEGER NOT NULL,
+    author    TEXT NOT NULL,
+    role      TEXT NOT NULL,
+    via       TEXT NOT NULL,
+    address   TEXT NOT NULL,
+    request   TEXT NOT NULL,
+    operation TEXT NOT NULL,
+    target    TEXT NOT NULL,
+    result    INTEGER NOT NULL,
+    detail    TEXT NOT NULL
+) STRICT;
+CREATE INDEX audit_by_age ON audit (recorded);
+CREATE INDEX audit_by_author ON audit (author, id);
+CREATE INDEX audit_by_target ON audit (target, id);
+
 -- == configuration: history, validation ==
 
 -- == radius, rtty ==
