@@ -114,8 +114,10 @@ class Executor:
         seconds = self._seconds(name, arguments.get("seconds", 0.0))
         known = await self._store.command(uuid)
         if known is not None:
-            over = known.status in (*states.FINAL, State.WAITING)
-            return known.status if over else await self._settled(uuid, seconds)
+            one = self._commands.get(uuid)
+            if one is None or one.state in (State.EXECUTED, State.WAITING):
+                return await self._status(uuid)
+            return await self._settled(uuid, seconds)
         now = int(time.time())
         session = self._presence.of(serial)
         when = max(0, arguments.get("when", 0))
@@ -242,6 +244,12 @@ class Executor:
         """Firmware is answered after its download: what waits long is settled late."""
         return self._settings.late_seconds if command.later else seconds + _GRACE_SECONDS
 
+    async def _status(self, uuid: str) -> str:
+        """Return the status of a command that nothing more is waited for."""
+        await self._work.durable()
+        row = await self._store.command(uuid)
+        return row.status if row is not None else State.EXPIRED
+
     async def _settled(self, uuid: str, seconds: float) -> str:
         """Wait for the final status, for as long as a REST call does."""
         status = await self._commands.settled(uuid, seconds)
@@ -249,8 +257,7 @@ class Executor:
             return status
         one = self._commands.get(uuid)
         if one is None:
-            row = await self._store.command(uuid)
-            return row.status if row is not None else State.EXPIRED
+            return await self._status(uuid)
         self._end(one.serial, uuid)  # others may follow
         if COMMANDS[one.name].later or one.state is not State.EXECUTING:
             return State.PENDING  # the answer may still come

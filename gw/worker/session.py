@@ -19,7 +19,7 @@ from gw.core.ids import normalize_serial, serial_to_int
 from gw.core.records import RECORD_VERSION, Kind, PeerCertificate
 from gw.core.settings import CaPolicy
 from gw.ops import logs, metrics
-from gw.protocol import compression, jsonrpc, messages
+from gw.protocol import compression, configuration, jsonrpc, messages
 from gw.protocol.jsonrpc import Form, MalformedMessageError, ProtocolError
 from gw.worker import identity
 
@@ -435,6 +435,8 @@ class Session(WSListener):
                 log.info("answer to no request", rpc_id=rpc_id, **self._who())
             self.foreign += 1
             return
+        if pending.method == "configure":
+            self._remember_applied(payload)
         head = records.encode(
             records.Answer(
                 RECORD_VERSION,
@@ -450,6 +452,12 @@ class Session(WSListener):
         self.context.uplink.publish(
             Kind.ANSWER, self.id, self.serial_number, now, head, payload, self
         )
+
+    def _remember_applied(self, payload: bytes) -> None:
+        """Keep what a device says it has applied: a new coordinator asks for the newest."""
+        result = configuration.read_result(payload)
+        if result is not None and result.error in (0, 1) and result.uuid > 0:
+            self.last_uuid, self.last_hash = result.uuid, result.hash
 
     # -- requests
 
