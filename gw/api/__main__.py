@@ -13,6 +13,7 @@ import uvloop
 
 from gw.api.app import SecurityParts, gateway_app, security_app
 from gw.api.authentication import Authentication
+from gw.api.configuration_validation import ConfigurationValidation, CountValidation
 from gw.api.context import Context
 from gw.api.coordinator_client import CoordinatorClient
 from gw.api.edge import Edge, Observe, RouteMethods
@@ -26,6 +27,8 @@ from gw.ops import logs, metrics
 from gw.security.internal_key import internal_key
 from gw.security.passwords import Passwords
 from gw.store.open import open_reader
+from gw.validation.schema import SchemaError
+from gw.validation.schemas import Schemas
 
 _log = logs.get("gw.api")
 
@@ -51,6 +54,7 @@ async def _serve(bootstrap: Bootstrap) -> None:
     settings = bootstrap.settings
     certificate = _certificate(settings.api.certificate, settings.api.key)
     page = metrics.CounterPage(bootstrap.counters_memfd, bootstrap.counters_slot)
+    validation = _validation(settings, page)
     sockets = {name: socket.socket(fileno=fd) for name, fd in bootstrap.sockets.items()}
     reader = open_reader(settings.store, settings.run.data)
     passwords = Passwords(settings.security)
@@ -67,6 +71,7 @@ async def _serve(bootstrap: Bootstrap) -> None:
         files_port=sockets["files"].getsockname()[1] if "files" in sockets else 0,
         certificate=certificate,
         note_refusal=notes.refused,
+        validation=validation,
     )
     observe = _observer(page)
     count_login = _login_counter(page)
@@ -114,7 +119,7 @@ async def _serve(bootstrap: Bootstrap) -> None:
         if name in apps
     ]
     try:
-        await _run(bootstrap, listeners, certificate, client)
+        await _run(bootstrap, listeners, certificate, client, validation)
     finally:
         client.close()
         await reader.close()
@@ -127,13 +132,19 @@ async def _run(
     listeners: list[Listener],
     certificate: Certificate,
     client: CoordinatorClient,
+    validation: ConfigurationValidation,
 ) -> None:
     """Serve until SIGTERM or SIGINT, or until a listener or a queue fails."""
     loop = asyncio.get_running_loop()
     stopping = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopping.set)
-    loop.add_signal_handler(signal.SIGHUP, certificate.reload)
+
+    def reload() -> None:
+        certificate.reload()
+        validation.reload()
+
+    loop.add_signal_handler(signal.SIGHUP, reload)
     serving = [asyncio.create_task(one.run_until_stopped()) for one in listeners]
     started = asyncio.gather(*(one.wait_started() for one in listeners))
     stopped = asyncio.create_task(stopping.wait())
@@ -177,6 +188,23 @@ def _internal_key(settings: Settings) -> str:
         return internal_key(settings.security.internal_key, settings.run.data)
     except (OSError, ValueError) as error:
         raise SystemExit(f"security.internal_key: {error}") from None
+
+
+def _validation(settings: Settings, page: metrics.CounterPage) -> ConfigurationValidation:
+    wanted = settings.configuration
+    try:
+        schemas = Schemas(wanted.schema, wanted.schema_switch)
+    except SchemaError as error:
+        raise SystemExit(f"configuration.schema or configuration.schema_switch: {error}") from None
+    return ConfigurationValidation(schemas, wanted.schema_errors, _validation_counter(page))
+
+
+def _validation_counter(page: metrics.CounterPage) -> CountValidation:
+    by_result = {
+        result: metrics.index("gw_configuration_validations_total", result)
+        for result in ("valid", "invalid", "failed")
+    }
+    return lambda result: page.add(by_result[result])
 
 
 def _observer(page: metrics.CounterPage) -> Observe:

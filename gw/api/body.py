@@ -9,7 +9,6 @@ from typing import Final, TypeVar
 import msgspec
 from litestar.exceptions import InternalServerException
 
-from gw._native import ConfigError, config_hash
 from gw.api.envelope import JSON, AnyRequest
 from gw.core.errors import ApiError
 
@@ -100,11 +99,3 @@ def configuration_text(field: ConfigurationField) -> bytes | None:
             raise ApiError(1008, str(error)) from None
     text = text.strip(b" \t\r\n")
     return None if text in (b"", b"null") else text
-
-
-def check_configuration(text: bytes) -> str:
-    """Return the content hash of a configuration. Raises ApiError 1008 if it is malformed."""
-    try:
-        return config_hash(text)
-    except ConfigError as error:
-        raise ApiError(1008, str(error)) from None

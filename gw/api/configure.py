@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Sequence
 from typing import Annotated, Final
 
 import msgspec
@@ -14,12 +15,14 @@ from gw.api import body, query
 from gw.api.authentication import Caller
 from gw.api.body import ConfigurationField
 from gw.api.command_document import CommandDocument, command_document
+from gw.api.configuration_validation import Validity
 from gw.api.context import Context
-from gw.api.documented import documented
+from gw.api.documented import Combined, documented
 from gw.api.envelope import Answer, AnyRequest, document, failure
 from gw.api.serials import path_serial, same_serial
 from gw.core.errors import INTERNAL, ApiError
 from gw.store.rows import CommandRow
+from gw.validation.problems import Problem
 
 _TAG = "Commands"
 _MARGIN_SECONDS: Final = 15.0
@@ -35,6 +38,8 @@ class ConfigureQuery(query.Query):
     """Answer 400 when the device has an error to report."""
     force: bool = False
     """Send it even if the device refused the same configuration before. Ours, not owgw's."""
+    validate_only: bool = False
+    """Send and store nothing: tell whether it is valid, and what it would change. Ours."""
 
 
 class ConfigureBody(msgspec.Struct, rename="camel", kw_only=True):
@@ -49,12 +54,19 @@ class ConfigureBody(msgspec.Struct, rename="camel", kw_only=True):
     """Epoch seconds; 0: now."""
 
 
+class ConfigureDocument(CommandDocument, kw_only=True):
+    """A command of `configure`, and what the device cannot do of the configuration."""
+
+    warnings: list[Problem] | msgspec.UnsetType = msgspec.UNSET
+    """By the device's own capabilities; absent if there are none. Ours, not owgw's."""
+
+
 @post(
     "/device/{serial_number:str}/configure",
     **documented(
         "Configure a device",
         tag=_TAG,
-        answer=CommandDocument,
+        answer=Combined("anyOf", (ConfigureDocument, Validity)),
         query=ConfigureQuery,
         body=ConfigureBody,
         details="Waits until the device has answered. `errorCode` 1: applied with "
@@ -70,10 +82,18 @@ async def configure(
     """Send a configuration and answer what became of it."""
     serial = path_serial(serial_number)
     asked = query.read(request.scope, ConfigureQuery)
-    if await context.reader.device(serial) is None:
+    device = await context.reader.device(serial)
+    if device is None:
         raise ApiError(404)
     order = await body.read(request, ConfigureBody)
     text = body.configuration_text(order.configuration)
+    facts = await context.device_facts(device)
+    if asked.validate_only:
+        return document(
+            await context.validation.dry_run(
+                text, facts, strict=asked.strict, stored_hash=device.config_hash
+            )
+        )
     absent = [
         name
         for name, given in (
@@ -86,7 +106,7 @@ async def configure(
     if absent or text is None:
         raise ApiError(1018, ", ".join(absent))
     same_serial(str(order.serial_number), serial)
-    body.check_configuration(text)
+    found = await context.validation.accept(text, facts, strict=asked.strict)
     command = str(uuid.uuid4())
     await context.coordinator.request(
         "command.configure",
@@ -104,16 +124,20 @@ async def configure(
     row = await context.reader.command(command)
     if row is None:
         raise ApiError(INTERNAL, f"command {command} left no record")
-    return outcome(request, row, strict=asked.strict)
+    return outcome(request, row, strict=asked.strict, warnings=found.warnings)
 
 
-def outcome(request: AnyRequest, row: CommandRow, *, strict: bool) -> Answer:
+def outcome(
+    request: AnyRequest, row: CommandRow, *, strict: bool, warnings: Sequence[Problem] = ()
+) -> Answer:
     """Answer a command that came to an end, or waits for its device.
 
     With `strict`, what the device refused is a 400 whose body is still the command; clients
     that look for the members of an error find those as well.
     """
     found = command_document(row)
+    if warnings:
+        found["warnings"] = warnings
     if not (strict and row.error_code > 0):
         return document(found)
     found["status"] = "failed"

@@ -11,10 +11,13 @@ from typing import Any, Final, Protocol
 
 from litestar.connection import ASGIConnection
 
+from gw.api.configuration_validation import ConfigurationValidation
 from gw.api.coordinator_client import DEFAULT_SECONDS, Answer
 from gw.core.errors import ApiError
 from gw.core.settings import Settings
 from gw.store.interface import Reader
+from gw.store.rows import DeviceRow
+from gw.validation.examination import Device
 
 _HOST: Final = re.compile(r"(?:[A-Za-z0-9.-]{1,253}|\[[0-9a-fA-F:.]{2,45}\])\Z")
 
@@ -61,12 +64,24 @@ class Context:
     certificate: CertificateExpiry | None = None
     note_refusal: Callable[[ApiError], None] = ignored
     """Told of each request that was refused with 403."""
+    validation: ConfigurationValidation = field(default_factory=ConfigurationValidation)
     started: float = field(default_factory=time.time)
 
     @property
     def max_page(self) -> int:
         """Largest `limit` of a list."""
         return self.settings.api.max_page
+
+    async def device_facts(self, row: DeviceRow | None, device_type: str = "") -> Device:
+        """Return what a configuration for this device is judged by; None: there is no such yet.
+
+        `device_type` replaces what is stored, unless it is empty.
+        """
+        if row is None:
+            return Device(device_type)
+        kept = await self.reader.capabilities(row.serial_number)
+        able = b"" if kept is None else kept.capabilities.encode()
+        return Device(device_type or row.device_type, able, row.configuration.encode())
 
     def public_url(self, connection: ASGIConnection[Any, Any, Any, Any]) -> str:
         """Return the URL of the api listener for clients, without a trailing slash.

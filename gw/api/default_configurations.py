@@ -17,6 +17,7 @@ from gw.api.documented import documented
 from gw.api.envelope import Answer, AnyRequest, Count, Success, document, empty, success
 from gw.core.errors import ApiError
 from gw.store.rows import DefaultConfigurationRow
+from gw.validation.examination import Device
 
 _TAG = "Default configurations"
 _PLATFORMS: Final = ("ap", "switch")
@@ -114,7 +115,7 @@ async def create_default_configuration(
     if text is None:
         raise ApiError(1018, "configuration")
     platform = _platform("ap" if isinstance(new.platform, msgspec.UnsetType) else new.platform)
-    body.check_configuration(text)
+    await context.validation.accept(text, Device(platform))
     now = int(time.time())
     row = DefaultConfigurationRow(
         name=name,
@@ -153,8 +154,9 @@ async def change_default_configuration(
     if not isinstance(change.platform, msgspec.UnsetType):
         row.platform = _platform(change.platform)
     if (text := body.configuration_text(change.configuration)) is not None:
-        body.check_configuration(text)
         row.configuration = text.decode()
+    if text is not None or not isinstance(change.platform, msgspec.UnsetType):
+        await context.validation.accept(row.configuration.encode(), Device(row.platform))
     row.last_modified = int(time.time())
     await _put(context, row)
     return document(_document(row))

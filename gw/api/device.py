@@ -12,6 +12,7 @@ from litestar.params import FromPath
 from gw.api import body, query
 from gw.api.authentication import Caller
 from gw.api.body import ConfigurationField
+from gw.api.configuration_validation import Validity
 from gw.api.context import Context
 from gw.api.device_document import (
     ConfigurationFacts,
@@ -27,6 +28,7 @@ from gw.api.envelope import Answer, AnyRequest, document, empty
 from gw.api.serials import path_serial, same_serial
 from gw.core.errors import INTERNAL, ApiError
 from gw.security.roles import Operation
+from gw.validation.examination import Device
 
 _TAG = "Devices"
 _EXISTS: Final = 1021
@@ -45,8 +47,10 @@ class CreateQuery(query.Query):
 
     validate_only: bool = False
     """Create nothing: only tell whether the configuration is valid."""
-    device_type: str = "ap"
+    device_type: str = ""
+    """`switch`, or it is an access point; empty: as stored. Only for `validateOnly`."""
     strict: bool = False
+    """Also refuse what the schema could not judge."""
 
 
 class Note(msgspec.Struct):
@@ -87,13 +91,6 @@ class DeviceChange(msgspec.Struct, rename="camel", kw_only=True):
     notes: list[Note] = msgspec.field(default_factory=list)
 
 
-class Validity(msgspec.Struct, omit_defaults=True):
-    """Answer to `validateOnly`."""
-
-    valid: bool | msgspec.UnsetType = msgspec.UNSET
-    error: str = ""
-
-
 @get(
     "/device/{serial_number:str}",
     **documented("Read a device", tag=_TAG, answer=DeviceDocument, query=DeviceQuery),
@@ -114,7 +111,11 @@ async def read_device(
 @post(
     "/device/{serial_number:str}",
     **documented(
-        "Create a device", tag=_TAG, answer=DeviceDocument, query=CreateQuery, body=NewDevice
+        "Create a device",
+        tag=_TAG,
+        answer=Combined("anyOf", (DeviceDocument, Validity)),
+        query=CreateQuery,
+        body=NewDevice,
     ),
 )
 async def create_device(
@@ -129,10 +130,15 @@ async def create_device(
     new = await body.read(request, NewDevice)
     text = body.configuration_text(new.configuration)
     if asked.validate_only:
-        return _validate(text)
+        row = await context.reader.device(serial)
+        facts = await context.device_facts(row, asked.device_type)
+        stored = "" if row is None else row.config_hash
+        return document(
+            await context.validation.dry_run(text, facts, strict=asked.strict, stored_hash=stored)
+        )
     if text is None:
         raise ApiError(1008, "the device needs a configuration")
-    body.check_configuration(text)
+    await context.validation.accept(text, Device(new.device_type), strict=asked.strict)
     same_serial(path_serial(new.serial_number, 1020), serial)
     fields = {
         "device_type": new.device_type,
@@ -177,10 +183,11 @@ async def change_device(
     serial = path_serial(serial_number)
     change = await body.read(request, DeviceChange)
     text = body.configuration_text(change.configuration)
-    if text is not None:
-        body.check_configuration(text)
-    if await context.reader.device(serial) is None:
+    row = await context.reader.device(serial)
+    if row is None:
         raise ApiError(404)
+    if text is not None:
+        await context.validation.accept(text, Device(row.device_type))
     names = ("venue", "owner", "location", "subscriber", "entity")
     fields = {n: v for n in names if (v := getattr(change, n)) is not msgspec.UNSET}
     await context.coordinator.request(
@@ -224,16 +231,6 @@ async def _device(context: Context, serial: str, *, missing: ApiError) -> Answer
         raise missing
     refused = await context.reader.blacklisted(serial) is not None
     return document(device_document(row, blacklisted=refused))
-
-
-def _validate(text: bytes | None) -> Answer:
-    if text is None:
-        raise ApiError(1097)
-    try:
-        body.check_configuration(text)
-    except ApiError as error:
-        return document({"valid": False, "error": error.extra})
-    return document({"valid": True})
 
 
 def _notes(notes: list[Note]) -> list[dict[str, str]]:

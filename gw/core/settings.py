@@ -290,6 +290,12 @@ class Configuration(Section):
     """Longest delay between sends."""
     resend_limit: Count = 24
     """Sends of one configuration after which only a change or an operator helps."""
+    schema: str = ""
+    """JSON Schema that configurations of access points must satisfy; empty: our own."""
+    schema_switch: str = ""
+    """The same for switches. Both files are read again when they change, and at SIGHUP."""
+    schema_errors: Count = 50
+    """Errors, and warnings, that are named of one configuration."""
 
 
 class VendorKey(Section):

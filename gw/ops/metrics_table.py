@@ -144,6 +144,12 @@ TABLE: tuple[Metric, ...] = (
         (("status", ("2xx", "3xx", "4xx", "5xx")),),
     ),
     Metric("gw_api_request_seconds", "histogram", "REST request time.", (), _SECONDS),
+    Metric(
+        "gw_configuration_validations_total",
+        "counter",
+        "Configurations that REST was given to store; failed: the schema could not judge.",
+        (("result", ("valid", "invalid", "failed")),),
+    ),
     Metric("gw_logins_total", "counter", "Logins.", (("result", ("success", "failure")),)),
     Metric("gw_rtty_sessions", "gauge", "Terminal sessions, those that wait for an end included."),
     Metric("gw_rtty_sessions_total", "counter", "Terminal sessions that began."),
