@@ -27,7 +27,7 @@ Examples:
 Signals:
   TERM, INT   end in order: sessions, then the API, then the database;
               once more, a second later or after that: at once
-  HUP         read certificates and revocation lists again
+  HUP         read certificates, revocation lists and schema files again
 
 \b
 Exit status:
@@ -63,7 +63,9 @@ def run(
 ) -> None:
     """Run the gateway until it is told to end."""
     settings, _ = load(data, pki, config, overrides, problem=CannotRun)
-    faults = unset_for_run(settings) + not_in_this_version(settings)
+    from gw.ops.health_schemas import schema_faults
+
+    faults = unset_for_run(settings) + not_in_this_version(settings) + schema_faults(settings)
     if faults:
         raise CannotRun("The gateway cannot run like this:", faults)
     from gw import supervisor

@@ -18,8 +18,12 @@ from gw.validation.problems import Problem, cut, problem
 
 _LOOKED_AT: Final = 1000
 """Entries of one array, and names of ports, that are looked at: no device has as many."""
-_PORTS: Final = 512
-"""Names of ports that are taken from capabilities."""
+_RADIOS: Final = 16
+_CHANNELS: Final = 256
+_PORTS: Final = 256
+"""Radios, channels or modes of each, and names of ports, that are taken from capabilities."""
+_PATTERNS: Final = 64
+"""Different patterns of port names that are tried on the ports; no configuration has as many."""
 _NAMED: Final = 24
 """What a device has, in one warning."""
 _HALVES: Final = ("5G", "5G-lower", "5G-upper")
@@ -88,41 +92,50 @@ def _radios(wifi: object) -> list[_Radio]:
     return [
         _Radio(
             set(_texts(phy.get("band"))),
-            {one for one in _list(phy.get("channels")) if type(one) is int},
-            set(_texts(phy.get("htmode"))),
+            {one for one in _list(phy.get("channels"))[:_CHANNELS] if type(one) is int},
+            set(_texts(phy.get("htmode"))[:_CHANNELS]),
         )
-        for phy in islice(map(_object, _object(wifi).values()), _LOOKED_AT)
+        for phy in islice(map(_object, _object(wifi).values()), _RADIOS)
     ]
 
 
-def _of_band(radios: list[_Radio], band: str) -> list[_Radio]:
+def _of_band(radios: list[_Radio], band: str) -> _Radio | None:
+    """Return what the radios of a band can do together; None: there is none."""
     same = _HALVES if band in _HALVES else (band,)
-    return [radio for radio in radios if radio.bands.intersection(same)]
+    fitting = [radio for radio in radios if radio.bands.intersection(same)]
+    if not fitting:
+        return None
+    return _Radio(
+        _bands(fitting),
+        set[int]().union(*(radio.channels for radio in fitting)),
+        set[str]().union(*(radio.modes for radio in fitting)),
+    )
 
 
 def _bands(radios: list[_Radio]) -> set[str]:
-    return set().union(*(radio.bands for radio in radios))
+    return set[str]().union(*(radio.bands for radio in radios))
 
 
 def _radio_warnings(document: dict[str, Any], radios: list[_Radio]) -> Iterator[Problem]:
     bands = _bands(radios)
+    by_band: dict[str, _Radio | None] = {}
     for index, wanted in _entries(document.get("radios")):
         place: _Place = ("radios", index)
         band = _text(wanted.get("band"))
         if not band or not bands:
             continue
-        fitting = _of_band(radios, band)
-        if not fitting:
+        if band not in by_band:
+            by_band[band] = _of_band(radios, band)
+        fitting = by_band[band]
+        if fitting is None:
             yield problem((*place, "band"), f"the device has no such radio; it has {_all(bands)}")
             continue
         yield from _channel_warnings(wanted, fitting, place)
         yield from _mode_warnings(wanted, fitting, place)
 
 
-def _channel_warnings(
-    wanted: dict[str, Any], radios: list[_Radio], place: _Place
-) -> Iterator[Problem]:
-    channels = set[int]().union(*(radio.channels for radio in radios))
+def _channel_warnings(wanted: dict[str, Any], radio: _Radio, place: _Place) -> Iterator[Problem]:
+    channels = radio.channels
     if not channels:
         return
     text = f"the radio does not have this channel; it has {_all(channels)}"
@@ -134,10 +147,8 @@ def _channel_warnings(
             yield problem((*place, "valid-channels", index), text)
 
 
-def _mode_warnings(
-    wanted: dict[str, Any], radios: list[_Radio], place: _Place
-) -> Iterator[Problem]:
-    modes = set[str]().union(*(radio.modes for radio in radios))
+def _mode_warnings(wanted: dict[str, Any], radio: _Radio, place: _Place) -> Iterator[Problem]:
+    modes = radio.modes
     mode, width = _text(wanted.get("channel-mode")), wanted.get("channel-width")
     if not modes or not (mode or type(width) is int):
         return
@@ -170,8 +181,8 @@ def _ssid_warnings(document: dict[str, Any], radios: list[_Radio]) -> Iterator[P
 def _ports(able: dict[str, Any]) -> set[str]:
     """Return the names of the ports in capitals; empty: the device does not say.
 
-    Configurations name them by role and number (`LAN1`, or `LAN` if it is the only one) or as
-    the device itself does (`eth0`).
+    Configurations of access points name them by role and number (`LAN1`, or `LAN` if it is the
+    only one) or as the device itself does (`eth0`), those of switches as `port-list` does.
     """
     names: set[str] = set()
     for role, ports in islice(_object(able.get("network")).items(), _PORTS):
@@ -182,6 +193,12 @@ def _ports(able: dict[str, Any]) -> set[str]:
         for port, members in islice(_object(able.get("switch_ports")).items(), _PORTS):
             names.add(port.upper())
             names.update(one.upper() for one in _texts(members))
+    for entry in map(_object, _list(able.get("port-list"))):
+        names.add(_text(entry.get("name")).upper())
+    by_form = map(_object, _list(_object(able.get("port-capabilities")).get("ports-list")))
+    for form in by_form:
+        names.update(one.upper() for one in _texts(form.get("ports")))
+    names.discard("")
     return set(islice(names, _PORTS))
 
 
@@ -189,9 +206,12 @@ def _port_warnings(document: dict[str, Any], ports: set[str]) -> Iterator[Proble
     if not ports:
         return
     known: dict[str, bool] = {}
+    patterns = 0
     for place, name in islice(_selected(document), _LOOKED_AT):
         if name not in known:
-            known[name] = _matches(name.upper(), ports)
+            patterns += _is_pattern(name)
+            untried = _is_pattern(name) and patterns > _PATTERNS
+            known[name] = untried or _matches(name.upper(), ports)
         if not known[name]:
             yield problem(place, f"the device has no such port; it has {_all(ports)}")
 
@@ -213,11 +233,15 @@ def _select(port: dict[str, Any], place: _Place) -> Iterator[tuple[_Place, str]]
 def _matches(name: str, ports: set[str]) -> bool:
     if name in ports:
         return True
-    # Anything longer is no name of a port; and patterns of it would be slow.
-    if len(name) > 64 or not any(sign in name for sign in "*?["):
+    if not _is_pattern(name):
         return False
     pattern = re.compile(fnmatch.translate(name))
     return any(map(pattern.match, ports))
+
+
+def _is_pattern(name: str) -> bool:
+    # Anything longer is no name of a port, and would be slow as a pattern.
+    return len(name) <= 64 and any(sign in name for sign in "*?[")
 
 
 def _all(values: Iterable[str | int]) -> str:

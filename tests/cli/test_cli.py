@@ -172,6 +172,18 @@ def test_run_with_a_pki_that_is_not_there(tmp_path: Path) -> None:
     assert not (tmp_path / "d").exists()
 
 
+@pytest.mark.parametrize("name", ["schema", "schema_switch"])
+def test_run_names_a_schema_that_cannot_be_used(node: Path, name: str) -> None:
+    file = node / "own.json"
+    file.write_text('{"type":"thing"}')
+    setting = f"--set=configuration.{name}={file}"
+    result = call("run", f"--data={node / 'data'}", f"--pki={node / 'pki'}", setting)
+    assert result.exit_code == 78
+    assert f"configuration.{name}: {file}: not a JSON Schema" in result.output
+    (text,) = faults(node, setting)
+    assert f"configuration.{name}: {file}: not a JSON Schema" in text
+
+
 # -- doctor
 
 
