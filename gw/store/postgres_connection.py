@@ -62,7 +62,7 @@ def is_fault_of_data(error: BaseException) -> bool:
     if isinstance(error, asyncpg.PostgresError):
         return (error.sqlstate or "").startswith(_OF_THE_DATA)
     if isinstance(error, asyncpg.InterfaceError):
-        return isinstance(error, asyncpg.exceptions._base.DataError)
+        return False
     return isinstance(error, TypeError | ValueError | OverflowError | AttributeError | KeyError)
 
 
@@ -87,13 +87,13 @@ def is_connection_gone(error: BaseException) -> bool:
 
 def reason(error: BaseException) -> str:
     """Return why a write is impossible, without the values that it was to write."""
-    if isinstance(error, asyncpg.PostgresError):
-        return f"{error.args[0] if error.args else type(error).__name__} ({error.sqlstate})"
-    if isinstance(error, asyncpg.InterfaceError):
+    text = str(error.args[0]) if error.args else type(error).__name__
+    if isinstance(error, asyncpg.DataError) and "invalid input" in text:
         # "invalid input for query argument $1: <value> (an integer is required)"
-        text = str(error)
-        return f"{text.partition(': ')[0]} {text[text.rfind('(') :]}" if "(" in text else text[:40]
-    return str(error)
+        return f"{text.partition(':')[0]} {text[text.rfind('(') :]}" if "(" in text else text[:40]
+    if isinstance(error, asyncpg.PostgresError):
+        return f"{text} ({error.sqlstate})"
+    return text
 
 
 def store_error(error: BaseException, where: str) -> StoreError:

@@ -23,6 +23,8 @@ AHEAD: Final = 4
 """Days from tomorrow on that have their partition already."""
 _DROPS: Final = 8
 """Partitions dropped in one step."""
+LOCK: Final = 0x67775F7061727473
+"""Key of the advisory lock of whoever changes partitions: "gw_parts"."""
 _LOCK_MILLISECONDS: Final = 2_000
 """How long a change of partitions may wait for queries, which wait for it meanwhile."""
 
@@ -121,6 +123,7 @@ async def _change(connection: asyncpg.Connection, what: str, statements: list[st
     try:
         async with connection.transaction():
             await connection.execute(f"SET LOCAL lock_timeout = {_LOCK_MILLISECONDS}")
+            await connection.execute("SELECT pg_advisory_xact_lock($1)", LOCK)
             for statement in statements:
                 await connection.execute(statement)
     except (asyncpg.LockNotAvailableError, asyncpg.DeadlockDetectedError) as error:
