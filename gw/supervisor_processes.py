@@ -17,7 +17,7 @@ import msgspec
 
 import gw
 from gw.core.bootstrap import BOOTSTRAP_VARIABLE, Bootstrap, RingEnds
-from gw.core.settings import Security, Settings, Store
+from gw.core.settings import Provisioning, Security, Settings, Signatures, Store
 from gw.ops import logs, metrics
 from gw.supervisor_sockets import ListenError
 
@@ -143,12 +143,15 @@ class Child:
         self.failed = False
         """It was killed, or ended with an error, after it had been told to stop."""
         self._command = command
-        # A worker has no business with the database or users, so it gets none of their secrets.
-        self._settings = (
-            msgspec.structs.replace(settings, store=Store(), security=Security())
-            if role == "worker"
-            else settings
-        )
+        # Secrets go only where they are needed: a worker has no business with the database or
+        # users, and outside services are the coordinator's.
+        if role != "coordinator":
+            settings = msgspec.structs.replace(
+                settings, provisioning=Provisioning(), signatures=Signatures()
+            )
+        if role == "worker":
+            settings = msgspec.structs.replace(settings, store=Store(), security=Security())
+        self._settings = settings
         self._environment = environment
         self._rings = list(rings)
         self._counters_memfd = counters_memfd

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import signal
 import socket
@@ -16,6 +17,7 @@ from gw.bus.envelopes import Envelope
 from gw.bus.open import open_bus
 from gw.coordinator import commands as states
 from gw.coordinator.accounts import Accounts
+from gw.coordinator.admission import Admission
 from gw.coordinator.announcer import Announcer
 from gw.coordinator.commands import Commands
 from gw.coordinator.executor import Executor
@@ -24,6 +26,8 @@ from gw.coordinator.intake import Intake
 from gw.coordinator.keeper import Keeper
 from gw.coordinator.links import Links
 from gw.coordinator.presence import Presence
+from gw.coordinator.provisioning import Provisioning
+from gw.coordinator.provisioning import client_of as provisioning_client
 from gw.coordinator.requests import Requests
 from gw.coordinator.shadow import Shadows
 from gw.coordinator.system_id import system_id
@@ -158,6 +162,9 @@ async def serve(bootstrap: Bootstrap) -> None:
     )
     executor = Executor(work, store, links, presence, shadows, commands, settings)
     executor.load()
+    client = provisioning_client(settings.provisioning)
+    provisioning = Provisioning(settings.provisioning, client, counters)
+    admission = Admission(settings, provisioning, links, shadows, counters)
     handlers = Handlers(
         settings,
         work,
@@ -167,6 +174,7 @@ async def serve(bootstrap: Bootstrap) -> None:
         keeper,
         executor,
         announcer,
+        admission,
         counters,
         bootstrap.generation,
     )
@@ -219,6 +227,8 @@ async def serve(bootstrap: Bootstrap) -> None:
     log.info("draining")
     intake.stop()
     await tasks[0]
+    await admission.close()
+    await client.aclose()
     await keeper.close()
     for task in tasks[1:]:
         task.cancel()
@@ -235,6 +245,7 @@ def main() -> int:
     settings = bootstrap.settings.log
     logs.configure(format=settings.format, level=settings.level, role="coordinator")
     log = logs.get("coordinator")
+    logging.getLogger("httpx").setLevel(logging.WARNING)  # it tells every request
     try:
         uvloop.run(serve(bootstrap))
     except PositionConflictError as error:

@@ -76,14 +76,16 @@ class Announcer:
 
     # -- sessions
 
-    def connected(self, record: Record, head: records.Connect, locale: str, now: int) -> None:
-        """A device said `connect`, and was taken."""
+    def connected(
+        self, record: Record, head: records.Connect, locale: str, now: int, *, late: bool = False
+    ) -> None:
+        """A device said `connect`, and was taken; `late`: its record is committed already."""
         if topics.CONNECTION in self._wanted:
             serial = serial_from_int(record.serial)
             payload = envelopes.connected(
                 record.body, serial, head.address, record.session, locale, now
             )
-            self.put(topics.CONNECTION, serial, payload, record)
+            self.put(topics.CONNECTION, serial, payload, None if late else record)
 
     def pinged(
         self,
@@ -122,13 +124,19 @@ class Announcer:
         self.put(topics.DEVICE_EVENT_QUEUE, serial_from_int(record.serial), payload, record)
 
     def not_provisioned(
-        self, record: Record, head: records.Connect, params: messages.ConnectParams, now: int
+        self,
+        record: Record,
+        head: records.Connect,
+        params: messages.ConnectParams,
+        now: int,
+        *,
+        late: bool = False,
     ) -> None:
-        """An unknown device was refused."""
+        """An unknown device was refused; `late`: its record is committed already."""
         serial = serial_from_int(record.serial)
         platform = messages.capabilities(params.capabilities).platform
         payload = envelopes.not_provisioned(serial, params.firmware, platform, head.address, now)
-        self.put(topics.DEVICE_EVENT_QUEUE, serial, payload, record)
+        self.put(topics.DEVICE_EVENT_QUEUE, serial, payload, None if late else record)
 
     # -- messages and answers
 

@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from gw._native.ring import Record
 from gw.coordinator import onboarding
+from gw.coordinator.admission import Admission, Arrival, Decision
 from gw.coordinator.announcer import Announcer
 from gw.coordinator.executor import Executor
 from gw.coordinator.keeper import Keeper
@@ -43,6 +44,7 @@ class Handlers:
         keeper: Keeper,
         executor: Executor,
         announcer: Announcer,
+        admission: Admission,
         counters: metrics.CounterPage,
         generation: int,
     ) -> None:
@@ -56,6 +58,8 @@ class Handlers:
         self.announcer = announcer
         self._counters = counters
         self._generation = generation
+        self.admission = admission
+        admission.decided = self._unknown
         self._messages = Messages(work, keeper, executor, announcer)
         self.defaults: dict[str, DefaultConfigurationRow] = {}
         self.blacklist: dict[str, BlacklistRow] = {}
@@ -112,6 +116,7 @@ class Handlers:
         head = records.decode(records.WorkerStarted, record.head)
         for session in self._presence.of_worker(head.slot, head.generation):
             self._ended(session, "the worker is gone")
+        self.admission.worker_gone(head.slot, head.generation)
         # It may have missed ours; the answer to a needless one is short.
         self._links.hello_worker(head.slot, self._generation)
 
@@ -120,16 +125,42 @@ class Handlers:
         params = wire.decode("connect", record.body)
         assert isinstance(params, wire.ConnectParams)
         serial = serial_from_int(record.serial)
-        unknown = self._unknown(head.certificate)
-        refused = self._refusal(serial, unknown)
-        if refused:
-            log.warning("device refused", serial=serial, address=head.address, reason=refused)
-            reason = "blacklisted" if serial in self.blacklist else "refused"
-            self._announce_refusal(record, head, params)
-            self._work.then(
-                lambda: self._links.close(record.session, serial, _POLICY_VIOLATION, reason)
-            )
+        arrival = Arrival(record, head, params)
+        if serial in self.blacklist:
+            self._refuse(arrival, f"blacklisted: {self.blacklist[serial].reason}")
+        elif self.shadows.cached(serial) is not None:
+            self._admit(arrival)
+        else:
+            self._unknown(arrival, self.admission.decide(arrival))
+
+    def _unknown(self, arrival: Arrival, decision: Decision) -> None:
+        """Treat a device that is not in the store, or was not when it was asked for."""
+        if decision.action == "ask":
             return
+        if arrival.serial in self.blacklist:
+            self._refuse(arrival, f"blacklisted: {self.blacklist[arrival.serial].reason}")
+        elif decision.action == "refuse" and self.shadows.cached(arrival.serial) is None:
+            self._refuse(arrival, f"the device is not in the store, and {decision.reason}")
+        else:
+            self._admit(arrival, decision)
+
+    def _refuse(self, arrival: Arrival, why: str) -> None:
+        serial, session, head = arrival.serial, arrival.session, arrival.head
+        log.warning("device refused", serial=serial, address=head.address, reason=why)
+        entry, now = self.blacklist.get(serial), received_at(arrival.record)
+        if entry is not None:
+            self.announcer.blacklisted(arrival.record, head, entry, now)
+        else:
+            self.announcer.not_provisioned(
+                arrival.record, head, arrival.params, now, late=arrival.late
+            )
+        reason = "refused" if entry is None else "blacklisted"
+        self._work.then(lambda: self._links.close(session, serial, _POLICY_VIOLATION, reason))
+
+    def _admit(self, arrival: Arrival, decision: Decision | None = None) -> None:
+        """Let a device in. `decision` says how to add it, if it is not in the store."""
+        record, head, params, late = arrival
+        serial = arrival.serial
         present = self._presence.of(serial)
         again = present is not None and present.id == record.session
         session = present if again else DeviceSession(record.session, serial, head)
@@ -138,16 +169,18 @@ class Handlers:
             return
         shadow = self.shadows.cached(serial)
         if shadow is None:
+            assert decision is not None
             shadow = onboarding.create(
-                serial, params, session, self.defaults,
-                quarantined=unknown == "quarantine", work=self._work,
+                serial, params, session, self.defaults, work=self._work,
+                quarantined=decision.action == "quarantine", provisioned=decision.document,
+                country=self._settings.devices.default_country,
             )  # fmt: skip
             self.shadows.add(shadow)
         self._attach(shadow, session)
         old_firmware = shadow.row.firmware
         onboarding.update(shadow, params, session, self._work)
         now = received_at(record)
-        self.announcer.connected(record, head, shadow.row.locale, now)
+        self.announcer.connected(record, head, shadow.row.locale, now, late=late)
         if old_firmware not in ("", params.firmware):
             self.announcer.firmware_changed(record, serial, old_firmware, params.firmware, now)
         if not again:
@@ -156,30 +189,6 @@ class Handlers:
         report = Report(head.uuid, head.config_hash, Source.CONNECT)
         self._keeper.report(shadow, session, report)
         self._executor.connected(serial)
-
-    def _announce_refusal(
-        self, record: Record, head: records.Connect, params: wire.ConnectParams
-    ) -> None:
-        entry = self.blacklist.get(serial_from_int(record.serial))
-        if entry is not None:
-            self.announcer.blacklisted(record, head, entry, received_at(record))
-        else:
-            self.announcer.not_provisioned(record, head, params, received_at(record))
-
-    def _unknown(self, certificate: records.PeerCertificate) -> str:
-        """Return how a device of this issuer is treated if it is not in the store."""
-        devices = self._settings.devices
-        if 0 <= certificate.policy < len(devices.ca_policies):
-            return devices.ca_policies[certificate.policy].unknown or devices.unknown
-        return devices.unknown
-
-    def _refusal(self, serial: str, unknown: str) -> str:
-        entry = self.blacklist.get(serial)
-        if entry is not None:
-            return f"blacklisted: {entry.reason}"
-        if self.shadows.cached(serial) is None and unknown == "refuse":
-            return "the device is not in the store, and unknown ones are refused"
-        return ""
 
     def _take_over(self, session: DeviceSession) -> bool:
         """Make a session the one that acts; close the older one. False: it is the older one."""
@@ -201,6 +210,7 @@ class Handlers:
     def _disconnect(self, record: Record) -> None:
         head = records.decode(records.Disconnect, record.head)
         serial = serial_from_int(record.serial)
+        self.admission.left(serial, record.session)
         session = self._presence.owner(serial, record.session)
         if session is None:
             # It ended while no coordinator was there, or was replaced.

@@ -15,6 +15,7 @@ from gw.core.ids import MAX_CONFIG_UUID, mac_address
 from gw.ops import logs
 from gw.protocol import configuration as rules
 from gw.protocol import restrictions
+from gw.protocol.country import insert_country
 from gw.protocol.messages import Capabilities, ConnectParams, capabilities
 from gw.store.interface import PutCapabilities, PutDevice
 from gw.store.rows import DefaultConfigurationRow, DeviceRow
@@ -59,11 +60,22 @@ def create(
     *,
     quarantined: bool,
     work: Committer,
+    provisioned: bytes | None = None,
+    country: str = "",
 ) -> Shadow:
-    """Add an unknown device with the default configuration of its type."""
+    """Add an unknown device with the configuration that was provisioned, or a default one.
+
+    `country` is for its radios that have none (southbound.md 4.5).
+    """
     now = int(time.time())
     found = capabilities(params.capabilities)
-    document, origin = (b"", "") if quarantined else find_default(found, defaults)
+    if quarantined:
+        document, origin = b"", ""
+    elif provisioned is not None:
+        document, origin = provisioned, "provisioned"
+    else:
+        document, origin = find_default(found, defaults)
+    document, locale = insert_country(document, country) if document else (b"", "")
     uuid = 0
     if document:
         used = (params.uuid,) if params.uuid < MAX_CONFIG_UUID else ()
@@ -83,6 +95,7 @@ def create(
         ).decode(),
         created=now,
         modified=now,
+        locale=locale,
         quarantined=quarantined,
         configuration=document.decode(),
         config_uuid=uuid,

@@ -67,6 +67,7 @@ class Tables:
         row = msgspec.convert(arguments["row"], rows.BlacklistRow)
         serial = row.serial_number
         self._handlers.blacklist[serial] = row
+        self._handlers.admission.drop(serial, "blacklisted")
         session = self._presence.of(serial)
         if session is not None:
             self._work.then(

@@ -41,7 +41,7 @@ class CaPolicy(Section):
     """Accept a certificate whose common name starts with `53494d` for any serial number."""
     simulated: bool = False
     """All devices of this authority are simulators, and shown as such."""
-    unknown: Literal["", "refuse", "create", "quarantine"] = ""
+    unknown: Literal["", "refuse", "create", "quarantine", "ask"] = ""
     """As `devices.unknown`, for devices of this authority; empty: as there."""
 
 
@@ -66,8 +66,10 @@ class Devices(Section):
     """How often these files, and those of `api`, are looked at; changed ones are used at once."""
     expired: Literal["keep", "close"] = "keep"
     """What to do with a session whose certificate ends meanwhile: it is logged in any case."""
-    unknown: Literal["refuse", "create", "quarantine"] = "refuse"
-    """What to do with a device that is not in the store."""
+    unknown: Literal["refuse", "create", "quarantine", "ask"] = "refuse"
+    """What to do with a device that is not in the store; `ask`: see `provisioning`."""
+    default_country: str = ""
+    """Two letters: country of radios that a default or provisioned configuration leaves without."""
     ca_policies: list[CaPolicy] = msgspec.field(default_factory=list)
     """Rules per issuing authority; see below the tables."""
     max_frame_bytes: Size = 524_288
@@ -298,6 +300,33 @@ class Configuration(Section):
     """Errors, and warnings, that are named of one configuration."""
 
 
+class Provisioning(Section):
+    """The outside service that is asked for unknown devices, where `unknown` is `ask`."""
+
+    url: str = ""
+    """Its base: GET <url>/api/v1/inventory/<serial>?config=true is sent."""
+    fallback: Literal["refuse", "create", "quarantine"] = "refuse"
+    """What to do if it fails, does not know the device, or has no configuration for it."""
+    seconds: Seconds = 20.0
+    """Limit for one answer."""
+    bearer_token: str = ""
+    """Sent as `Authorization: Bearer`, if set."""
+    api_key: str = ""
+    """Sent as `X-API-KEY`, if set."""
+    internal_name: str = ""
+    """Sent as `X-INTERNAL-NAME`, if set."""
+    ca: str = ""
+    """PEM bundle that its certificate must chain to; empty: the system's."""
+    max_lookups: Count = 16
+    """Lookups under way."""
+    max_waiting: Count = 10_000
+    """Devices that wait for a lookup; for further ones the fallback counts at once."""
+    failure_seconds: Seconds = 30.0
+    """After a failure the service is not asked for so long: the fallback counts at once."""
+    unknown_seconds: Seconds = 60.0
+    """How long an answer without a configuration holds for the device."""
+
+
 class VendorKey(Section):
     """A vendor whose restricted devices take only what is signed (southbound.md 6.8)."""
 
@@ -394,7 +423,7 @@ class Run(Section):
     """How long a process may take to get ready before it counts as failed."""
 
 
-SECRETS = frozenset({"security.internal_key"})
+SECRETS = frozenset({"security.internal_key", "provisioning.bearer_token", "provisioning.api_key"})
 """Settings that are secrets themselves: never shown."""
 
 
@@ -414,6 +443,7 @@ class Settings(Section):
     metrics: Metrics = msgspec.field(default_factory=Metrics)
     store: Store = msgspec.field(default_factory=Store)
     configuration: Configuration = msgspec.field(default_factory=Configuration)
+    provisioning: Provisioning = msgspec.field(default_factory=Provisioning)
     signatures: Signatures = msgspec.field(default_factory=Signatures)
     bus: Bus = msgspec.field(default_factory=Bus)
     commands: Commands = msgspec.field(default_factory=Commands)

@@ -16,7 +16,7 @@ from typing import Any, Final
 import msgspec
 from msgspec import inspect
 
-from gw.core.settings import CaPolicy, Settings
+from gw.core.settings import CaPolicy, Devices, Settings
 from gw.core.settings_types import describe, from_text, nearest, shown, type_faults
 
 ENVIRONMENT_PREFIX: Final = "GW_"
@@ -260,6 +260,7 @@ def _elsewhere(key: str) -> str:
 def _contradictions(settings: Settings, origins: Mapping[str, str]) -> list[str]:
     """Faults that no single type can express."""
     workers, devices = settings.workers, settings.devices
+    provisioning = settings.provisioning.url
     checks: list[tuple[str, bool, Callable[[], str]]] = [
         (
             "workers.ring_bytes",
@@ -318,6 +319,24 @@ def _contradictions(settings: Settings, origins: Mapping[str, str]) -> list[str]
             lambda: "expected at least 32 characters, or nothing",
         ),
         (
+            "provisioning.url",
+            re.fullmatch(r"(https?://[^/?#\s]+(/[^?#\s]*)?)?", settings.provisioning.url)
+            is not None,
+            lambda: (
+                f"expected https://host or https://host/path, got {settings.provisioning.url!r}"
+            ),
+        ),
+        (
+            "provisioning.url",
+            bool(provisioning) or not _asks(devices),
+            lambda: "must be set: `unknown` is `ask`",
+        ),
+        (
+            "devices.default_country",
+            re.fullmatch(r"([A-Z]{2})?", devices.default_country) is not None,
+            lambda: f"expected two capital letters, got {devices.default_country!r}",
+        ),
+        (
             "security.password_pattern",
             _compiles(settings.security.password_pattern),
             lambda: "is not a regular expression",
@@ -331,6 +350,10 @@ def _contradictions(settings: Settings, origins: Mapping[str, str]) -> list[str]
     found = [f"{n}: {text()} ({origins[n]})" for n, sound, text in checks if not sound]
     policies = "devices.ca_policies"
     return found + [f"{text} ({origins[policies]})" for text in _policy_faults(devices.ca_policies)]
+
+
+def _asks(devices: Devices) -> bool:
+    return "ask" in (devices.unknown, *(policy.unknown for policy in devices.ca_policies))
 
 
 def _policy_faults(policies: list[CaPolicy]) -> Iterable[str]:

@@ -171,5 +171,19 @@ TABLE: tuple[Metric, ...] = (
         "Bytes of terminals.",
         (("direction", ("from_device", "to_device")),),
     ),
+    Metric(
+        "gw_provisioning_lookups_total",
+        "counter",
+        "Unknown devices that the provisioning service was asked for, or was not.",
+        (("result", ("found", "none", "unknown", "failed", "remembered", "overload")),),
+    ),
+    Metric(
+        "gw_provisioning_lookup_seconds",
+        "histogram",
+        "Time to an answer of the provisioning service.",
+        (),
+        _SECONDS,
+    ),
+    Metric("gw_provisioning_waiting", "gauge", "Unknown devices that wait for a lookup."),
     Metric("gw_process_starts_total", "counter", "Starts of this process slot."),
 )

@@ -102,6 +102,9 @@ def test_variables_that_are_not_settings_are_left_alone() -> None:
         ({"overrides": ["devices.max_frame_bytes=2000000"]}, ["devices.max_message_bytes"]),
         ({"overrides": ["store.url=mysql://x"]}, ["store.url", "postgresql://"]),
         ({"overrides": ["api.public_url=x"]}, ["https://host"]),
+        ({"overrides": ["provisioning.url=prov:16005"]}, ["provisioning.url", "https://host"]),
+        ({"overrides": ["devices.unknown=ask"]}, ["provisioning.url: must be set"]),
+        ({"overrides": ["devices.default_country=de"]}, ["two capital letters", "'de'"]),
         ({"overrides": ["security.password_pattern=("]}, ["not a regular expression"]),
     ],
 )
