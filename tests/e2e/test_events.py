@@ -138,8 +138,11 @@ async def test_what_devices_send_is_told_as_they_sent_it(events, join):
     health = await events.wait("healthcheck", serial)
     assert (health["serial"], health["sanity"]) == (serial, 93)
 
-    for method, topic in (("alarm", "alerts"), ("wifiscan", "wifiscan")):
-        params = {"serial": serial, "data": [{"bssid": method}], "more": 1.5}
+    for method, topic, data in (
+        ("alarm", "alerts", {"x": [1]}),
+        ("wifiscan", "wifiscan", [{"bssid": "a"}]),
+    ):
+        params = {"serial": serial, "data": data, "more": 1.5}
         device.send(method, params)
         assert await events.wait(topic, serial) == params
 
