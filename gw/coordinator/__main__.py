@@ -14,6 +14,7 @@ from typing import Final
 import uvloop
 
 from gw.bus.envelopes import Envelope
+from gw.bus.interface import Bus
 from gw.bus.open import open_bus
 from gw.coordinator import commands as states
 from gw.coordinator.accounts import Accounts
@@ -29,14 +30,19 @@ from gw.coordinator.presence import Presence
 from gw.coordinator.provisioning import Provisioning
 from gw.coordinator.provisioning import client_of as provisioning_client
 from gw.coordinator.requests import Requests
+from gw.coordinator.services import ServiceEvents
 from gw.coordinator.shadow import Shadows
+from gw.coordinator.streams import Streams
 from gw.coordinator.system_id import system_id
 from gw.coordinator.tables import Tables
+from gw.coordinator.telemetry import Telemetry
+from gw.coordinator.venues import Venues
 from gw.coordinator.work import Committer
 from gw.core.bootstrap import Bootstrap, announce_ready, load
 from gw.core.settings import Settings
 from gw.ops import logs, metrics
 from gw.security.administrator import first_administrator
+from gw.security.internal_key import internal_key
 from gw.store.errors import MigrationError, StoreError
 from gw.store.interface import DeleteExpired, PositionConflictError, PutUser, Store
 from gw.store.open import open_store
@@ -131,6 +137,22 @@ async def sum_up(announcer: Announcer, presence: Presence, settings: Settings) -
         announcer.update(presence)
 
 
+async def live(streams: Streams, telemetry: Telemetry) -> None:
+    """End what nobody looks at any more, or whose lifetime is over, for ever."""
+    while True:
+        await asyncio.sleep(1.0)
+        streams.expire()
+        telemetry.due()
+
+
+def service_events(settings: Settings, bus: Bus, number: int) -> ServiceEvents:
+    """Return the announcer of this service."""
+    public = settings.api.public_url.rstrip("/")
+    public = public or f"https://{socket.gethostname()}:{settings.api.port}"
+    key = internal_key(settings.security.internal_key, settings.run.data)
+    return ServiceEvents(bus, number, private_url(settings), public, key)
+
+
 def private_url(settings: Settings) -> str:
     """Return the URL by which sister services know this gateway."""
     return settings.bus.private_url.rstrip("/") or (
@@ -155,8 +177,15 @@ async def serve(bootstrap: Bootstrap) -> None:
     shadows = Shadows(store)
     commands = Commands(work, counters)
     await commands.load(store)
-    envelope = Envelope(system_id(settings.run.data), private_url(settings))
-    announcer = Announcer(work, store, bus, envelope)
+    streams = Streams(work, links, counters)
+    number = system_id(settings.run.data)
+    envelope = Envelope(number, private_url(settings))
+    announcer = Announcer(work, store, bus, envelope, streams)
+    telemetry = Telemetry(work, store, links, presence, streams, announcer, counters)
+    await telemetry.load()
+    venues = None
+    if settings.devices.venue_broadcast:
+        venues = Venues(store, links, presence, counters)
     keeper = Keeper(
         work, store, links, presence, commands, settings.configuration, counters, announcer
     )
@@ -175,6 +204,9 @@ async def serve(bootstrap: Bootstrap) -> None:
         executor,
         announcer,
         admission,
+        streams,
+        telemetry,
+        venues,
         counters,
         bootstrap.generation,
     )
@@ -191,6 +223,8 @@ async def serve(bootstrap: Bootstrap) -> None:
             housekeeping(keeper, executor, shadows, work, commands, store, settings)
         ),
         asyncio.create_task(sum_up(announcer, presence, settings)),
+        asyncio.create_task(live(streams, telemetry)),
+        asyncio.create_task(service_events(settings, bus, number).run()),
     ]
     for ends in bootstrap.rings:
         if ends.name == "api":
@@ -205,7 +239,12 @@ async def serve(bootstrap: Bootstrap) -> None:
                 executor,
                 handlers,
                 settings.configuration.answer_seconds,
-                areas=[Tables(work, links, presence, handlers), Accounts(work)],
+                areas=[
+                    Tables(work, links, presence, handlers),
+                    Accounts(work),
+                    streams,
+                    telemetry,
+                ],
             )
             tasks.append(asyncio.create_task(requests.run()))
     links.hello(bootstrap.generation)
@@ -230,6 +269,8 @@ async def serve(bootstrap: Bootstrap) -> None:
     await admission.close()
     await client.aclose()
     await keeper.close()
+    if venues is not None:
+        await venues.close()
     for task in tasks[1:]:
         task.cancel()
     await asyncio.gather(*tasks[1:], return_exceptions=True)

@@ -17,7 +17,9 @@ from gw._native.ring import Record
 from gw.bus import envelopes, topics
 from gw.bus.envelopes import Envelope
 from gw.bus.interface import Bus, Message
+from gw.coordinator import streams as notices
 from gw.coordinator.presence import Presence
+from gw.coordinator.streams import Streams
 from gw.coordinator.work import Committer
 from gw.core import records
 from gw.core.ids import serial_from_int
@@ -45,8 +47,11 @@ _decode_event = msgspec.json.Decoder(messages.EventParams).decode
 class Announcer:
     """Makes the messages of the bus; does nothing for a topic that the bus does not want."""
 
-    def __init__(self, work: Committer, reader: Reader, bus: Bus, envelope: Envelope) -> None:
+    def __init__(
+        self, work: Committer, reader: Reader, bus: Bus, envelope: Envelope, streams: Streams
+    ) -> None:
         self._work = work
+        self._streams = streams
         self._reader = reader
         self._tasks: set[asyncio.Task[None]] = set()
         self._wrap = envelope.wrap
@@ -80,8 +85,9 @@ class Announcer:
         self, record: Record, head: records.Connect, locale: str, now: int, *, late: bool = False
     ) -> None:
         """A device said `connect`, and was taken; `late`: its record is committed already."""
+        serial = serial_from_int(record.serial)
+        self._streams.notify(notices.CONNECTED, {"serialNumber": serial})
         if topics.CONNECTION in self._wanted:
-            serial = serial_from_int(record.serial)
             payload = envelopes.connected(
                 record.body, serial, head.address, record.session, locale, now
             )
@@ -107,11 +113,14 @@ class Announcer:
         self, serial: str, session: int, now: int, record: Record | None = None
     ) -> None:
         """The session of a device ended."""
+        self._streams.notify(notices.DISCONNECTED, {"serialNumber": serial})
         payload = envelopes.disconnected(serial, session, now)
         self.put(topics.CONNECTION, serial, payload, record)
 
     def firmware_changed(self, record: Record, serial: str, old: str, new: str, now: int) -> None:
         """A device came back with another firmware."""
+        content = {"serialNumber": serial, "newFirmware": new}
+        self._streams.notify(notices.FIRMWARE, content)
         payload = envelopes.firmware_change(old, new, now)
         self.put(topics.DEVICE_EVENT_QUEUE, serial, payload, record)
 
@@ -143,6 +152,8 @@ class Announcer:
     def message(self, record: Record, method: str, serial: str) -> None:
         """A device sent a message other than a log or telemetry."""
         topic = _WHOLE.get(method)
+        if method == "state":
+            self._streams.notify(notices.STATISTICS, {"serialNumber": serial})
         if topic is not None:
             self.put(topic, serial, record.body, record)
         elif method == "event":
@@ -175,6 +186,11 @@ class Announcer:
         """The row of a device was deleted."""
         self.put(topics.COMMAND, serial, envelopes.device_deleted(int(time.time())))
 
+    def configuration_sent(self, serial: str, old: int, new: int) -> None:
+        """A configuration is on its way to a device that has another one."""
+        content = {"serialNumber": serial, "oldUUID": old, "newUUID": new}
+        self._streams.notify(notices.CONFIGURATION, content)
+
     def configuration_adopted(self, serial: str) -> None:
         """An operator's configuration is the stored one, as of the unit of work being made."""
         if topics.DEVICE_EVENT_QUEUE in self._wanted:
@@ -198,9 +214,11 @@ class Announcer:
 
     def update(self, presence: Presence) -> None:
         """Sum up the connections; called now and then."""
-        if topics.DEVICE_EVENT_QUEUE not in self._wanted:
+        if topics.DEVICE_EVENT_QUEUE not in self._wanted and not self._streams.listening:
             return
         self._updates += 1
-        content = msgspec.json.encode(presence.update())
-        payload = envelopes.load_update(self._updates, content, int(time.time()))
+        content = presence.update()
+        self._streams.notify(notices.CONNECTIONS, content)
+        text = msgspec.json.encode(content)
+        payload = envelopes.load_update(self._updates, text, int(time.time()))
         self.put(topics.DEVICE_EVENT_QUEUE, topics.SYSTEM_KEY, payload)

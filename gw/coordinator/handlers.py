@@ -14,6 +14,9 @@ from gw.coordinator.links import Links
 from gw.coordinator.messages import Messages, received_at
 from gw.coordinator.presence import DeviceSession, Presence
 from gw.coordinator.shadow import Shadow, Shadows
+from gw.coordinator.streams import Streams
+from gw.coordinator.telemetry import Telemetry
+from gw.coordinator.venues import Venues
 from gw.coordinator.work import Committer
 from gw.core import records
 from gw.core.ids import serial_from_int
@@ -45,6 +48,9 @@ class Handlers:
         executor: Executor,
         announcer: Announcer,
         admission: Admission,
+        streams: Streams,
+        telemetry: Telemetry,
+        venues: Venues | None,
         counters: metrics.CounterPage,
         generation: int,
     ) -> None:
@@ -56,11 +62,13 @@ class Handlers:
         self._keeper = keeper
         self._executor = executor
         self.announcer = announcer
+        self._streams = streams
+        self.telemetry = telemetry
         self._counters = counters
         self._generation = generation
         self.admission = admission
         admission.decided = self._unknown
-        self._messages = Messages(work, keeper, executor, announcer)
+        self._messages = Messages(work, keeper, executor, announcer, telemetry, venues)
         self.defaults: dict[str, DefaultConfigurationRow] = {}
         self.blacklist: dict[str, BlacklistRow] = {}
         self._handlers: dict[int, Any] = {
@@ -77,6 +85,8 @@ class Handlers:
 
     def handle(self, record: Record) -> None:
         """Treat one record. The shadows of its device are in memory, if there is one."""
+        if self._streams.tails:
+            self._streams.received(record)
         handler = self._handlers.get(record.kind)
         if handler is None:
             log.error("unknown kind of record", kind=record.kind)
@@ -189,6 +199,7 @@ class Handlers:
         report = Report(head.uuid, head.config_hash, Source.CONNECT)
         self._keeper.report(shadow, session, report)
         self._executor.connected(serial)
+        self.telemetry.connected(serial)
 
     def _take_over(self, session: DeviceSession) -> bool:
         """Make a session the one that acts; close the older one. False: it is the older one."""
@@ -259,6 +270,7 @@ class Handlers:
         self._executor.resume(serial, session.id, head.unanswered)
         self._attach(shadow, session)
         self._keeper.resume(shadow, session, head.unanswered)
+        self.telemetry.resumed(serial, session.id)
         if head.last_uuid >= 0:
             self._keeper.report(
                 shadow, session, Report(head.last_uuid, head.last_hash, Source.STATE)
@@ -288,6 +300,9 @@ class Handlers:
             return
         session = self._presence.owner(serial, record.session)
         self.announcer.answered(record, head.method, serial)
+        if head.method == "telemetry":
+            self.telemetry.answered(serial, record.body)
+            return
         if head.method == "configure":
             self._keeper.answered(shadow, session, head, record.body)
         elif head.command == shadow.probe:
@@ -304,6 +319,7 @@ class Handlers:
         shadow = self.shadows.cached(serial_from_int(record.serial))
         if shadow is not None:
             self._keeper.unsent(shadow, head.command, head.reason)
+        self.telemetry.unsent(serial_from_int(record.serial), head.command)
         self._executor.unsent(serial_from_int(record.serial), head.command, head.reason)
 
     def _ping(self, record: Record) -> None:

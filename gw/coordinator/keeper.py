@@ -207,6 +207,7 @@ class Keeper:
         self._flights[shadow.serial] = shadow
         self._counters.add(_PUSHES[cause])
         log.info("configuration sent", serial=shadow.serial, uuid=uuid, cause=cause)
+        self._announcer.configuration_sent(shadow.serial, session.uuid, uuid)
         self._work.then(lambda: self._delivery.put(shadow, flight))
 
     def _undelivered(self, shadow: Shadow, flight: InFlight, reason: str) -> None:

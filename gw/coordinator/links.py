@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
+from collections.abc import Callable
 from typing import Final, NamedTuple
 
 from gw._native.ring import Producer
@@ -53,6 +54,14 @@ class _Link:
         self._waiting.append(order)
         self._schedule()
 
+    def offer(self, order: _Order) -> bool:
+        """Send now if half of the queue stays free."""
+        ring = self._ring
+        return not self._waiting and ring.push(
+            order.kind, order.session, order.serial, time.monotonic_ns(), order.head, order.body,
+            0, ring.capacity // 2,
+        )  # fmt: skip
+
     def _push(self, order: _Order) -> bool:
         return self._ring.push(
             order.kind, order.session, order.serial, time.monotonic_ns(), order.head, order.body
@@ -76,6 +85,8 @@ class Links:
     def __init__(self, rings: list[RingEnds]) -> None:
         self._workers: dict[int, _Link] = {}
         self._api: _Link | None = None
+        self.tap: Callable[[str, str, bytes], object] | None = None
+        """Called with serial number, method and params of what is sent to devices."""
         for ends in rings:
             role, _, slot = ends.name.rpartition("-")
             if role == "worker":
@@ -103,7 +114,30 @@ class Links:
     def send_rpc(self, session: int, serial: str, order: records.SendRpc, params: bytes) -> bool:
         """Have a request sent; False if the worker's queue is full."""
         link = self._workers.get(slot_of(session))
-        return link is not None and link.push(_order(Kind.SEND_RPC, session, serial, order, params))
+        if link is None or not link.push(_order(Kind.SEND_RPC, session, serial, order, params)):
+            return False
+        if self.tap is not None:
+            self.tap(serial, order.method, params)
+        return True
+
+    def send_event(self, session: int, serial: str, method: str, params: bytes) -> bool:
+        """Have a message sent that is not answered; False if the worker's queue is full."""
+        link = self._workers.get(slot_of(session))
+        head = records.SendEvent(RECORD_VERSION, method)
+        if link is None or not link.push(_order(Kind.SEND_EVENT, session, serial, head, params)):
+            return False
+        if self.tap is not None:
+            self.tap(serial, method, params)
+        return True
+
+    def offer(self, item: records.StreamItem, serial: int, body: bytes) -> bool:
+        """Show something to the API's viewers; False if its queue is half full."""
+        if self._api is None:
+            return False
+        try:
+            return self._api.offer(_Order(Kind.STREAM, 0, serial, records.encode(item), body))
+        except ValueError:  # larger than a record can be
+            return False
 
     def respond(self, response: records.Response, body: bytes) -> bool:
         """Answer a request of the API; False if its queue is full."""

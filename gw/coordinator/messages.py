@@ -13,6 +13,8 @@ from gw.coordinator.executor import Executor
 from gw.coordinator.keeper import Keeper
 from gw.coordinator.presence import DeviceSession
 from gw.coordinator.shadow import Shadow
+from gw.coordinator.telemetry import Telemetry
+from gw.coordinator.venues import Venues
 from gw.coordinator.work import Committer
 from gw.core import records
 from gw.core.records import DeviceMessage
@@ -45,9 +47,17 @@ class Messages:
     """Stores what devices tell."""
 
     def __init__(
-        self, work: Committer, keeper: Keeper, executor: Executor, announcer: Announcer
+        self,
+        work: Committer,
+        keeper: Keeper,
+        executor: Executor,
+        announcer: Announcer,
+        telemetry: Telemetry,
+        venues: Venues | None,
     ) -> None:
         self._announcer = announcer
+        self._telemetry = telemetry
+        self._venues = venues
         self._work = work
         self._keeper = keeper
         self._executor = executor
@@ -79,6 +89,10 @@ class Messages:
             row = _log_row(shadow, params, received_at(record))
             if row is not None:
                 self._announcer.logged(record, row)
+        elif head.method == "telemetry":
+            packet = messages.decode("telemetry", record.body)
+            assert isinstance(packet, messages.TelemetryParams)
+            self._telemetry.replay(record, shadow.serial, packet, received_at(record))
         self._announcer.message(record, head.method, shadow.serial)
 
     def _store(
@@ -117,6 +131,11 @@ class Messages:
                 self._recovery(recovery, record, shadow, now)
             case messages.EventParams(data=messages.EventData(event=(_, event))):
                 self._work.write(InsertEvent(serial, now, event.type, bytes(event.payload)))
+            case messages.TelemetryParams() as telemetry:
+                self._telemetry.packet(record, serial, telemetry, now)
+            case messages.VenueBroadcastParams() as broadcast:
+                if self._venues is not None:
+                    self._venues.broadcast(serial, broadcast)
             case messages.DeviceUpdateParams(currentPassword=str(password)):
                 shadow.set(self._work, device_password=password)
             case _:

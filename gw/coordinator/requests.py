@@ -190,6 +190,7 @@ class Requests:
                 statuses[serial] = await status.connection_state(
                     session, self._shadows.cached(serial), self._store
                 )
+                statuses[serial] |= self._handlers.telemetry.counts(serial)
         return {"statuses": statuses}
 
     async def _fleet_statistics(self, arguments: Arguments, body: bytes) -> dict[str, Any]:
@@ -264,6 +265,7 @@ class Requests:
                 lambda: self._links.close(session.id, serial, _POLICY_VIOLATION, "deleted")
             )
         self._handlers.announcer.device_deleted(serial)
+        self._handlers.telemetry.forget(serial)
         await self._put(interface.DeleteDevice(serial))
         self._shadows.dropped(serial)
         return {}

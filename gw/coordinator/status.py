@@ -109,10 +109,6 @@ async def connection_state(
         state = newest[0].data if newest else "{}"
     found = session.status() | summarize(state)
     found |= {
-        "webSocketClients": 0,
-        "websocketPackets": 0,
-        "kafkaClients": 0,
-        "kafkaPackets": 0,
         "hasRADIUSSessions": 0,
         "locale": shadow.row.locale if shadow is not None else "",
         "compatible": shadow.row.compatible if shadow is not None else "",

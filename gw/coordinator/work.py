@@ -48,6 +48,8 @@ class Unit(msgspec.Struct):
     ops: list[Op] = msgspec.field(default_factory=list)
     positions: dict[str, RingPosition] = msgspec.field(default_factory=dict)
     after: list[Callable[[], object]] = msgspec.field(default_factory=list)
+    following: list[Callable[[], object]] = msgspec.field(default_factory=list)
+    """Effects that nobody waits for."""
     messages: list[Message] = msgspec.field(default_factory=list)
     """For the bus."""
     releases: dict[str, Callable[[], object]] = msgspec.field(default_factory=dict)
@@ -58,7 +60,10 @@ class Unit(msgspec.Struct):
     @property
     def empty(self) -> bool:
         """True if there is nothing to commit and nothing to follow."""
-        return not (self.ops or self.positions or self.after or self.messages or self.releases)
+        return not (
+            self.ops or self.positions or self.after or self.following or self.messages
+            or self.releases
+        )  # fmt: skip
 
 
 class Committer:
@@ -103,6 +108,11 @@ class Committer:
         """Run `effect` once everything written so far is durable; commit at once."""
         self._unit.after.append(effect)
         self._unit.urgent = True
+        self._touched()
+
+    def follow(self, effect: Callable[[], object]) -> None:
+        """Run `effect` once everything written so far is durable, whenever that is."""
+        self._unit.following.append(effect)
         self._touched()
 
     def announce(self, message: Message) -> None:
@@ -196,6 +206,7 @@ class Committer:
                 self.busy = False
             self._hand_over(unit)
             self._run_all(unit.after)
+            self._run_all(unit.following)
             self._wake.set()
 
     def _hand_over(self, unit: Unit) -> None:

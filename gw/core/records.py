@@ -32,10 +32,24 @@ class Kind(IntEnum):
     HELLO = 32
     SESSION_CLOSE = 34
     SEND_RPC = 35
+    SEND_EVENT = 48
     # api -> coordinator
     REQUEST = 64
     # coordinator -> api
     RESPONSE = 65
+    STREAM = 80
+
+
+class Stream(IntEnum):
+    """What an item of a live stream is."""
+
+    NOTICE = 0
+    """A notification for UIs."""
+    TELEMETRY = 1
+    TELEMETRY_END = 2
+    """A telemetry subscription is over; no body."""
+    TAIL = 3
+    """A message from or to a device that somebody looks at."""
 
 
 class Head(msgspec.Struct, array_like=True, gc=False):
@@ -249,6 +263,26 @@ class Response(Head):
     error: int
     detail: str
     result: dict[str, Any]
+
+
+class SendEvent(Head):
+    """Send a JSON-RPC message without an id, which is not answered; body: its params."""
+
+    version: int
+    method: str
+
+
+class StreamItem(Head):
+    """Something that viewers see live; body: JSON text. It may be left out under pressure."""
+
+    version: int
+    stream: Stream
+    type_id: int = 0
+    """Of a notification."""
+    uuid: str = ""
+    """Of a telemetry subscription."""
+    left_out: int = 0
+    """Items of a tail that were left out just before."""
 
 
 _H = TypeVar("_H", bound=Head)

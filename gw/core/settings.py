@@ -92,6 +92,8 @@ class Devices(Section):
     """Accepted connections that wait for a handshake, per worker."""
     max_sessions: Count = 50_000
     """Sessions per worker."""
+    venue_broadcast: bool = True
+    """Relay what a device tells the others of its venue."""
     send_buffer_bytes: Size = 8_388_608
     """Unsent bytes per device at which its session is closed."""
 

@@ -29,6 +29,8 @@ PROTOCOL_ERRORS = (
 PUSH_CAUSES = ("connect", "drift", "write", "retry", "hash", "ahead", "operator")
 RECORD_KINDS = ("statistics", "healthcheck", "log", "event", "command", "device", "other")
 
+STREAMS = ("notice", "telemetry", "tail")
+STREAM_ENDS = ("limit", "origin", "token", "role", "unknown", "slow", "malformed")
 BUS_TOPICS = (
     "connection", "state", "healthcheck", "wifiscan", "alerts", "command", "device_event_queue",
     "rrm", "device_telemetry", "service_events",
@@ -134,6 +136,37 @@ TABLE: tuple[Metric, ...] = (
     ),
     Metric("gw_store_batch_seconds", "histogram", "Time to commit one batch.", (), _SECONDS),
     Metric("gw_store_errors_total", "counter", "Failed commits."),
+    Metric(
+        "gw_stream_items_total",
+        "counter",
+        "Items of live streams sent: by the coordinator to the API, by the API to viewers.",
+        (("stream", STREAMS),),
+    ),
+    Metric(
+        "gw_stream_left_out_total",
+        "counter",
+        "Items of live streams left out under pressure.",
+        (("stream", STREAMS),),
+    ),
+    Metric("gw_stream_sockets", "gauge", "WebSockets of viewers.", (("stream", STREAMS),)),
+    Metric(
+        "gw_stream_refusals_total",
+        "counter",
+        "WebSockets of viewers that were refused or ended by the gateway.",
+        (("reason", STREAM_ENDS),),
+    ),
+    Metric("gw_telemetry_streams", "gauge", "Devices whose live telemetry is asked for."),
+    Metric(
+        "gw_telemetry_unasked_total",
+        "counter",
+        "Telemetry messages that nobody had asked for; the device is told to stop.",
+    ),
+    Metric(
+        "gw_venue_broadcasts_total",
+        "counter",
+        "Messages of devices for the others of their venue.",
+        (("result", ("relayed", "alone", "dropped")),),
+    ),
     Metric("gw_bus_messages_total", "counter", "Events published.", (("topic", BUS_TOPICS),)),
     Metric("gw_bus_dropped_total", "counter", "Events lost because a bound was reached."),
     Metric("gw_devices_connected", "gauge", "Devices with an accepted session."),

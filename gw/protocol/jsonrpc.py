@@ -123,6 +123,11 @@ def request(rpc_id: int, method: str, params: bytes) -> bytes:
     )
 
 
+def event(method: str, params: bytes) -> bytes:
+    """Return the text of a message that is not answered: it has no id (southbound.md 2.14)."""
+    return b'{"jsonrpc":"2.0","method":"%b","params":%b}' % (method.encode("ascii"), params)
+
+
 class Answer(msgspec.Struct):
     """What an answer holds: a result, or an error."""
 

@@ -188,6 +188,18 @@ class DeleteBlacklist(Op):
     serial: str
 
 
+class PutTelemetrySubscription(Op):
+    """Insert or replace."""
+
+    row: rows.TelemetrySubscriptionRow
+
+
+class DeleteTelemetrySubscription(Op):
+    """Delete."""
+
+    uuid: str
+
+
 class PutUser(Op):
     """Insert or replace."""
 
@@ -355,6 +367,12 @@ class Reader(Protocol):
 
     async def blacklisted(self, serial: str) -> rows.BlacklistRow | None:
         """One."""
+
+    async def telemetry_subscriptions(self) -> list[rows.TelemetrySubscriptionRow]:
+        """All of them."""
+
+    async def devices_of_venue(self, venue: str, limit: int = 10_000) -> list[str]:
+        """Serial numbers of the devices of a venue, ascending."""
 
     async def user_by_email(self, email: str) -> rows.UserRow | None:
         """One user, by lower-case e-mail."""

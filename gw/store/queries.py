@@ -26,6 +26,7 @@ from gw.store.tables import (
     SCRIPT,
     SHADOW,
     STATISTICS,
+    TELEMETRY_SUBSCRIPTION,
     TOKEN,
     UNFINISHED,
     USER,
@@ -319,6 +320,20 @@ class Queries(SecurityQueries):
     async def blacklisted(self, serial: str) -> rows.BlacklistRow | None:
         """One."""
         return await self._one(BLACKLIST, "blacklist", "serial_number", serial)
+
+    async def telemetry_subscriptions(self) -> list[rows.TelemetrySubscriptionRow]:
+        """All of them."""
+        return await self._page(
+            TELEMETRY_SUBSCRIPTION, "telemetry_subscriptions", "until, uuid", 0, NO_LIMIT
+        )
+
+    async def devices_of_venue(self, venue: str, limit: int = 10_000) -> list[str]:
+        """Serial numbers of the devices of a venue, ascending."""
+        sql = (
+            "SELECT serial_number FROM devices WHERE venue = ? AND venue <> '' "
+            "ORDER BY serial_number LIMIT ?"
+        )
+        return [cells[0] for cells in await self._cells(sql, venue, limit)]
 
     async def user_by_email(self, email: str) -> rows.UserRow | None:
         """One user, by lower-case e-mail."""

@@ -216,6 +216,21 @@ class BlacklistRow(Row):
     created: int = 0
 
 
+class TelemetrySubscriptionRow(Row):
+    """A request for the live telemetry of a device, while its lifetime lasts."""
+
+    uuid: str
+    """Of the command that made it."""
+    serial_number: str
+    kafka: bool
+    """For the bus; else for viewers."""
+    seconds: int
+    """Interval."""
+    types: str
+    """JSON array."""
+    until: int
+
+
 class UserRow(Row):
     """A user of the security service; `document` holds the rest of UserInfo as JSON."""
 

@@ -87,6 +87,7 @@ COMMAND: Final = Shape(rows.CommandRow)
 DEFAULT_CONFIGURATION: Final = Shape(rows.DefaultConfigurationRow)
 SCRIPT: Final = Shape(rows.ScriptRow)
 BLACKLIST: Final = Shape(rows.BlacklistRow)
+TELEMETRY_SUBSCRIPTION: Final = Shape(rows.TelemetrySubscriptionRow)
 USER: Final = Shape(rows.UserRow)
 TOKEN: Final = Shape(rows.TokenRow)
 
@@ -105,6 +106,9 @@ DEFAULT_CONFIGURATIONS: Final = Table(
 )
 SCRIPTS: Final = Table("scripts", rows.ScriptRow, "id")
 BLACKLISTED: Final = Table("blacklist", rows.BlacklistRow, "serial_number")
+TELEMETRY_SUBSCRIPTIONS: Final = Table(
+    "telemetry_subscriptions", rows.TelemetrySubscriptionRow, "uuid"
+)
 USERS: Final = Table("users", rows.UserRow, "id")
 TOKENS: Final = Table("tokens", rows.TokenRow, "access_hash")
 

@@ -20,6 +20,7 @@ from gw.store.tables import (
     DEVICES,
     DOCUMENTS,
     SCRIPTS,
+    TELEMETRY_SUBSCRIPTIONS,
     TOKENS,
     USERS,
     Table,
@@ -257,6 +258,10 @@ WRITERS: Final[dict[type[interface.Op], Writer]] = {
     interface.DeleteScript: _many("DELETE FROM scripts WHERE id = ?", "id"),
     interface.PutBlacklist: _put(BLACKLISTED),
     interface.DeleteBlacklist: _many("DELETE FROM blacklist WHERE serial_number = ?", "serial"),
+    interface.PutTelemetrySubscription: _put(TELEMETRY_SUBSCRIPTIONS),
+    interface.DeleteTelemetrySubscription: _many(
+        "DELETE FROM telemetry_subscriptions WHERE uuid = ?", "uuid"
+    ),
     interface.PutUser: _put(USERS),
     interface.DeleteUser: security_writes.delete_user,
     interface.PutToken: _put(TOKENS),

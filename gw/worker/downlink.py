@@ -78,6 +78,9 @@ class Downlink:
             self._send(session, record)
         elif session is None:
             return
+        elif record.kind == Kind.SEND_EVENT:
+            head = records.decode(records.SendEvent, record.head)
+            session.send_event(head.method, record.body)
         elif record.kind == Kind.SESSION_CLOSE:
             order = records.decode(records.SessionClose, record.head)
             session.end(WSCloseCode(order.code), order.reason, f"coordinator: {order.reason}")

@@ -480,12 +480,21 @@ class Session(WSListener):
         rpc_id = 0 if order.oneway else self.context.next_rpc_id()
         if not order.oneway:
             self._await_answer(rpc_id, order)
-        text = jsonrpc.request(rpc_id, order.method, params)
-        transport.send(_TEXT, text)
+        self._send(jsonrpc.request(rpc_id, order.method, params))
+        return ""
+
+    def send_event(self, method: str, params: bytes) -> None:
+        """Send a message without an id, if the device is there and reads."""
+        if self.transport is None or self.ended or not self._room():
+            return
+        self._send(jsonrpc.event(method, params))
+
+    def _send(self, text: bytes) -> None:
+        assert self.transport is not None
+        self.transport.send(_TEXT, text)
         self.tx_bytes += len(text)
         self.context.counters.add(_SENT)
         self.context.counters.add(_BYTES_OUT, len(text))
-        return ""
 
     def _await_answer(self, rpc_id: int, order: records.SendRpc) -> None:
         if self.outstanding is None:

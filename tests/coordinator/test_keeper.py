@@ -14,6 +14,7 @@ from gw.coordinator.commands import Commands
 from gw.coordinator.keeper import Keeper
 from gw.coordinator.presence import DeviceSession, Presence
 from gw.coordinator.shadow import Shadow, Shadows, from_device
+from gw.coordinator.streams import Streams
 from gw.coordinator.work import Committer
 from gw.core import settings
 from gw.core.ids import MAX_CONFIG_UUID
@@ -75,7 +76,10 @@ class Node:
         self.keeper = Keeper(
             self.work, store, self.links, self.presence, self.commands,
             settings.Configuration(resend_limit=5, resend_at_once=5), counters,
-            Announcer(self.work, store, NullBus(), Envelope(1, "https://localhost:17002")),
+            Announcer(
+                self.work, store, NullBus(), Envelope(1, "https://localhost:17002"),
+                Streams(self.work, self.links, counters),
+            ),
         )  # fmt: skip
         self.shadow: Shadow
         self.session: DeviceSession

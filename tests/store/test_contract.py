@@ -407,6 +407,28 @@ async def test_default_configurations(store):
     assert await store.default_configuration("b") is None
 
 
+async def test_telemetry_subscriptions(store):
+    def subscription(uuid, until, **values):
+        return rows.TelemetrySubscriptionRow(
+            uuid=uuid, serial_number=A, seconds=5, types='["state"]', until=until,
+            **({"kafka": False} | values),
+        )  # fmt: skip
+
+    late, soon = subscription("l", 9), subscription("s", 3, kafka=True)
+    await write(store, ops.PutTelemetrySubscription(late), ops.PutTelemetrySubscription(soon))
+    assert await store.telemetry_subscriptions() == [soon, late]
+    await write(store, ops.DeleteTelemetrySubscription("s"))
+    assert await store.telemetry_subscriptions() == [late]
+
+
+async def test_devices_of_a_venue(store):
+    for serial, venue in ((B, "v1"), (A, "v1"), ("aabbccddee09", "v2"), ("aabbccddee08", "")):
+        await write(store, ops.PutDevice(rows.DeviceRow(serial_number=serial, venue=venue)))
+    assert await store.devices_of_venue("v1") == [A, B]
+    assert await store.devices_of_venue("v1", limit=1) == [A]
+    assert await store.devices_of_venue("") == []
+
+
 async def test_blacklist(store):
     one, two = full(rows.BlacklistRow, serial_number=B), full(rows.BlacklistRow, serial_number=A)
     await write(store, ops.PutBlacklist(one), ops.PutBlacklist(two))

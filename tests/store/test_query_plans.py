@@ -78,6 +78,7 @@ async def test_reads(reader, path):
     await read.devices(order_by=[("serial_number", True)])
     await read.count_devices("ap")
     await read.serial_numbers(prefix="aa")
+    await read.devices_of_venue("v")
     for query in (read.statistics, read.healthchecks, read.commands):
         for newest in (False, True):
             await query(A, newest=newest)
@@ -183,6 +184,12 @@ async def test_writes(path, monkeypatch):
         ops.DeleteDefaultConfiguration("a"),
         ops.PutScript(rows.ScriptRow(id="i", name="n", type="shell", content="")),
         ops.DeleteScript("i"),
+        ops.PutTelemetrySubscription(
+            rows.TelemetrySubscriptionRow(
+                uuid="u", serial_number=A, kafka=False, seconds=5, types="[]", until=9
+            )
+        ),
+        ops.DeleteTelemetrySubscription("u"),
         ops.PutBlacklist(rows.BlacklistRow(serial_number=A)),
         ops.DeleteBlacklist(A),
         ops.PutUser(rows.UserRow(id="1", email="a@x")),

@@ -33,6 +33,17 @@ CREATE INDEX scripts_by_name ON scripts (name, id);
 
 -- == telemetry and events ==
 
+CREATE TABLE telemetry_subscriptions (
+    uuid          text COLLATE "C" NOT NULL PRIMARY KEY,
+    serial_number text COLLATE "C" NOT NULL,
+    kafka         bigint NOT NULL,
+    seconds       bigint NOT NULL,
+    types         text COLLATE "C" NOT NULL,
+    until         bigint NOT NULL
+);
+
+CREATE INDEX devices_by_venue ON devices (venue, serial_number) WHERE venue <> '';
+
 -- == security: API keys, MFA, action links, audit ==
 
 CREATE TABLE api_keys (

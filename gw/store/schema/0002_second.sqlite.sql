@@ -30,6 +30,17 @@ CREATE INDEX scripts_by_name ON scripts (name, id);
 
 -- == telemetry and events ==
 
+CREATE TABLE telemetry_subscriptions (
+    uuid          TEXT NOT NULL PRIMARY KEY,
+    serial_number TEXT NOT NULL,
+    kafka         INTEGER NOT NULL,
+    seconds       INTEGER NOT NULL,
+    types         TEXT NOT NULL,
+    until         INTEGER NOT NULL
+) STRICT;
+
+CREATE INDEX devices_by_venue ON devices (venue, serial_number) WHERE venue <> '';
+
 -- == security: API keys, MFA, action links, audit ==
 
 CREATE TABLE api_keys (
