@@ -18,8 +18,8 @@ from gw.validation.schemas import Schemas
 
 _log = logs.get("gw.api")
 
-_AT_ONCE: Final = 65_536
-"""Bytes of a configuration that is looked at on the event loop: well under 10 ms."""
+_AT_ONCE: Final = 16_384
+"""Bytes that are looked at on the event loop: a millisecond, and 50 ms if all of it is wrong."""
 _MOST: Final = 50
 
 CountValidation = Callable[[str], None]
@@ -81,7 +81,7 @@ class ConfigurationValidation:
         schema could not judge it.
         """
         try:
-            found = await self._examine(text, device)
+            found = await self._examine(text, msgspec.structs.replace(device, stored=None))
         except ConfigError as error:
             self._count("invalid")
             raise ApiError(1008, str(error)) from None

@@ -14,7 +14,7 @@ from gw.validation.problems import Problem, problem, shown
 
 MAX_BYTES: Final = 8_000_000
 """Largest schema file."""
-LISTED_SIZE: Final = 20_000
+LISTED_SIZE: Final = 10_000
 """Values of a document whose problems are all listed; of a larger one only the first is.
 
 The library gathers all errors before it gives the first, 10 us for each, and lets nothing else
@@ -80,12 +80,13 @@ class Schema:
             if values <= LISTED_SIZE:
                 return _listed(self._validator.iter_errors(document), document, most)
             return Findings([*_first(self._validator, document)], omitted=1)
-        except Exception as error:
-            raise SchemaFailure(f"{type(error).__name__}: {error}") from error
+        except Exception as error:  # noqa: BLE001 - whatever the library, or a format, raises
+            # Its text may quote the configuration, which may hold secrets.
+            raise SchemaFailure(type(error).__name__) from None
         except BaseException as error:
             if type(error).__name__ != "PanicException":
                 raise
-            raise SchemaFailure(str(error)) from error
+            raise SchemaFailure(type(error).__name__) from None
 
 
 def _name(document: dict[str, Any], origin: str) -> str:
@@ -101,12 +102,13 @@ def _listed(
     problems: dict[tuple[str, str], Problem] = {}
     omitted = 0
     for error in errors:
+        if len(problems) >= most:
+            omitted += 1
+            continue
         for found in _problems(error, document):
-            if len(problems) < most:
-                problems[found.path, found.description] = found
-            elif (found.path, found.description) not in problems:
-                omitted += 1
-    return Findings(list(problems.values()), omitted)
+            problems[found.path, found.description] = found
+    omitted += max(0, len(problems) - most)
+    return Findings(list(problems.values())[:most], omitted)
 
 
 def _first(validator: jsonschema_rs.Validator, document: object) -> Iterator[Problem]:

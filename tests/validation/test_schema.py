@@ -220,7 +220,7 @@ def test_a_validator_that_breaks_is_told_apart(monkeypatch):
     with pytest.raises(SchemaFailure):
         schema.examine({}, 1, 1)
     found = examine(b'{"unit":{"system-password":1}}', Device(), schema, 50)
-    assert found.failure == "RuntimeError: boom"
+    assert found.failure == "RuntimeError"
     assert [one.path for one in found.problems] == ["unit/system-password"]
 
 
