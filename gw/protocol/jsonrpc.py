@@ -9,6 +9,7 @@ from enum import Enum
 from typing import Final
 
 import msgspec
+import orjson
 
 MAX_RPC_ID: Final = 2**31 - 1
 """Largest id that every agent echoes unchanged (agents.md, id)."""
@@ -101,6 +102,20 @@ def form_of(envelope: Envelope) -> Form:
         raise ProtocolError("bad_params", text, tolerated=True)
     text = "the message is neither a method call nor an answer"
     raise ProtocolError("not_jsonrpc", text, tolerated=True)
+
+
+def check_values(text: bytes | msgspec.Raw) -> None:
+    """Check that whoever reads JSON text that is passed on whole can read all of it.
+
+    Raises ProtocolError for a number beyond a double, which is JSON and yet stops many readers
+    (RFC 8259, 6), and MalformedMessageError for more than 1,024 levels.
+    """
+    try:
+        orjson.loads(text)
+    except orjson.JSONDecodeError as error:
+        if "depth" in error.msg or "ecursion" in error.msg:
+            raise MalformedMessageError("depth", "the message is nested too deeply") from error
+        raise ProtocolError("number_range", f"a value that cannot be read: {error.msg}") from error
 
 
 def rpc_id(envelope: Envelope) -> int:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 import msgspec
 
 from gw.protocol import quirks
-from gw.protocol.jsonrpc import MalformedMessageError, ProtocolError
+from gw.protocol.jsonrpc import MalformedMessageError, ProtocolError, check_values
 
 if TYPE_CHECKING:
     Uuid = int
@@ -239,8 +239,8 @@ _decode_members = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 def decode(method: str, params: bytes) -> Params:
     """Decode the (expanded) params of `method`.
 
-    Raises ProtocolError if the method is unknown or the params do not fit, and
-    MalformedMessageError if expanded params are nested too deeply.
+    Raises ProtocolError if the method is unknown, the params do not fit, or a number in them is
+    beyond a double, and MalformedMessageError if expanded params are nested too deeply.
     """
     decoder = _decoders.get(method)
     if decoder is None:
@@ -259,6 +259,7 @@ def decode(method: str, params: bytes) -> Params:
         raise ProtocolError("bad_params", text, tolerated=True) from error
     except RecursionError as error:
         raise MalformedMessageError("depth", f"{method}: params are nested too deeply") from error
+    check_values(params)
     _whole_uuids(result)
     _storable(method, result)
     name, starts = _SHAPES.get(method, ("", b""))

@@ -421,6 +421,7 @@ class Session(WSListener):
 
     def _answer(self, envelope: jsonrpc.Envelope, payload: bytes, now: int) -> None:
         self.context.counters.add(_ANSWERS)
+        jsonrpc.check_values(payload)
         rpc_id = jsonrpc.rpc_id(envelope)
         pending = self.outstanding.get(rpc_id) if self.outstanding and rpc_id else None
         if pending is not None and self.outstanding is not None and rpc_id is not None:

@@ -113,6 +113,11 @@ TOLERATED = {
     "uuid is above 64 bits": (message("state", serial=BAD, uuid=2**64, state={}), "bad_params"),
     "uuid is huge": (message("state", serial=BAD, uuid=10**400, state={}), "bad_params"),
     "state is an array": (message("state", serial=BAD, uuid=1, state=[]), "bad_params"),
+    "a number beyond a double": (
+        message("state", serial=BAD, uuid=1, state={"x": 1}).replace(b'"x": 1', b'"x": 1e999'),
+        "number_range"),
+    "a number of 400 digits": (
+        message("alarm", serial=BAD, data={"x": 10**400}), "number_range"),
     "sanity above 100": (
         message("healthcheck", serial=BAD, uuid=1, sanity=101, data={}), "bad_params"),
     "severity above 7": (message("log", serial=BAD, log="x", severity=8), "bad_params"),

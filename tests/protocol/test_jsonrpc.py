@@ -165,3 +165,21 @@ def test_request_is_json_and_keeps_id_and_params(rpc_id, method, params):
     assert found == {
         "jsonrpc": "2.0", "id": rpc_id, "method": method, "params": json.loads(text),
     } or "NaN" in text  # fmt: skip
+
+
+@pytest.mark.parametrize("text", [b"1e999", b'{"a":[-1e999]}', b"9" * 400, b'["\\ud800"]'])
+def test_values_that_many_readers_cannot_read(text):
+    with pytest.raises(ProtocolError) as caught:
+        jsonrpc.check_values(text)
+    assert caught.value.reason == "number_range"
+
+
+@pytest.mark.parametrize("text", [b"1e308", b"18446744073709551616", b"[" * 1024 + b"]" * 1024])
+def test_values_that_all_readers_can_read(text):
+    jsonrpc.check_values(text)
+
+
+def test_more_levels_than_readers_follow():
+    with pytest.raises(MalformedMessageError) as caught:
+        jsonrpc.check_values(b"[" * 1025 + b"]" * 1025)
+    assert caught.value.reason == "depth"
