@@ -11,6 +11,7 @@ import sys
 import time
 from typing import Final
 
+import httpx
 import uvloop
 
 from gw.bus.envelopes import Envelope
@@ -20,6 +21,7 @@ from gw.coordinator import commands as states
 from gw.coordinator.accounts import Accounts
 from gw.coordinator.admission import Admission
 from gw.coordinator.announcer import Announcer
+from gw.coordinator.command_checks import CommandChecks
 from gw.coordinator.commands import Commands
 from gw.coordinator.executor import Executor
 from gw.coordinator.handlers import Handlers
@@ -53,6 +55,8 @@ EXIT_CONFIGURATION: Final = 78
 _RETENTION_SECONDS: Final = 60.0
 _LEFTOVER_SECONDS: Final = 30.0
 _DAY: Final = 86_400
+_HTTP_SECONDS: Final = 30.0
+"""Limit for each step of a request to another server."""
 
 
 async def make_first_administrator(store: Store, work: Committer, settings: Settings) -> None:
@@ -189,7 +193,9 @@ async def serve(bootstrap: Bootstrap) -> None:
     keeper = Keeper(
         work, store, links, presence, commands, settings.configuration, counters, announcer
     )
-    executor = Executor(work, store, links, presence, shadows, commands, settings)
+    client = httpx.AsyncClient(timeout=_HTTP_SECONDS, trust_env=False)
+    checks = CommandChecks(store, settings.signatures, client)
+    executor = Executor(work, store, links, presence, shadows, commands, checks, settings)
     executor.load()
     client = provisioning_client(settings.provisioning)
     provisioning = Provisioning(settings.provisioning, client, counters)
@@ -277,6 +283,7 @@ async def serve(bootstrap: Bootstrap) -> None:
     work.stop()
     await committing
     await bus.close()
+    await client.aclose()
     await store.close()
 
 

@@ -10,15 +10,16 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import msgspec
 
 from gw.coordinator import commands as states
 from gw.coordinator.answers import Answers
+from gw.coordinator.command_checks import CommandChecks
 from gw.coordinator.commands import Commands, Open
 from gw.coordinator.links import Links
-from gw.coordinator.presence import DeviceSession, Presence
+from gw.coordinator.presence import Presence
 from gw.coordinator.shadow import Shadow, Shadows
 from gw.coordinator.work import Committer
 from gw.core import faultpoints, records
@@ -52,6 +53,18 @@ class Running(msgspec.Struct):
     """Monotonic; the device is free for others from then on, answered or not."""
 
 
+class Prepared(NamedTuple):
+    """A request that is ready to leave."""
+
+    command: Command
+    params: bytes
+    compress: bool
+    seconds: float
+    """How long a REST call waits for the answer."""
+    parallel: bool
+    """Others may run beside it."""
+
+
 class Executor:
     """Runs commands, one at a time per device."""
 
@@ -63,6 +76,7 @@ class Executor:
         presence: Presence,
         shadows: Shadows,
         commands: Commands,
+        checks: CommandChecks,
         settings: Settings,
     ) -> None:
         self._work = work
@@ -71,6 +85,7 @@ class Executor:
         self._presence = presence
         self._shadows = shadows
         self._commands = commands
+        self._checks = checks
         self._settings = settings.commands
         self.answers = Answers(commands, settings.files)
         self._deadlines = {one.command: one.seconds for one in self._settings.deadlines}
@@ -119,13 +134,14 @@ class Executor:
                 return await self._status(uuid)
             return await self._settled(uuid, seconds)
         now = int(time.time())
-        session = self._presence.of(serial)
         when = max(0, arguments.get("when", 0))
-        if session is None and not command.later and when <= now:
-            raise ApiError(1033, serial)
         parallel = bool(arguments.get("parallel", command.parallel))
         if not parallel:
             self._free(shadow)
+        params = await self._checks.permitted(shadow, name, params)
+        compress = await self._checks.compressed(shadow, params)
+        if not parallel:
+            self._free(shadow)  # another may have come while these were looked at
         row = CommandRow(
             uuid=uuid,
             serial_number=serial,
@@ -140,6 +156,9 @@ class Executor:
             deferred=bool(arguments.get("deferred")),
         )
         self._supersede(serial, name)
+        session = self._presence.of(serial)
+        if session is None and not command.later and when <= now:
+            raise ApiError(1033, serial)
         if session is None or when > now:
             if len(self._waiting.get(serial, ())) >= self._settings.max_waiting:
                 limit = self._settings.max_waiting
@@ -151,7 +170,8 @@ class Executor:
             await self._work.durable()
             return State.PENDING
         self._commands.create(row)
-        self._send(self._open(uuid), session, command, params, seconds, parallel=parallel)
+        request = Prepared(command, params, compress, seconds, parallel)
+        self._send(self._open(uuid), session.id, request)
         return await self._settled(uuid, seconds)
 
     def system(self, shadow: Shadow, session: int, name: str, params: bytes) -> str:
@@ -167,7 +187,9 @@ class Executor:
             details=params.decode(),
         )
         self._commands.create(row)
-        self._launch(self._open(row.uuid), session, COMMANDS[name], params, COMMANDS[name].seconds)
+        command = COMMANDS[name]
+        request = Prepared(command, params, False, command.seconds, True)
+        self._send(self._open(row.uuid), session, request)
         return row.uuid
 
     def _open(self, uuid: str) -> Open:
@@ -193,42 +215,29 @@ class Executor:
 
     # -- sending
 
-    def _send(
-        self,
-        one: Open,
-        session: DeviceSession,
-        command: Command,
-        params: bytes,
-        seconds: float,
-        *,
-        parallel: bool,
-    ) -> None:
-        if not parallel:
-            until = time.monotonic() + seconds
-            self._running[one.serial] = Running(one.uuid, one.name, session.id, until)
-        self._launch(one, session.id, command, params, seconds)
-
-    def _launch(
-        self, one: Open, session: int, command: Command, params: bytes, seconds: float
-    ) -> None:
-        patience = self._patience(command, seconds)
+    def _send(self, one: Open, session: int, request: Prepared) -> None:
+        """Write that it is being sent; it leaves once that is durable."""
+        command, serial, uuid = request.command, one.serial, one.uuid
+        if not request.parallel:
+            until = time.monotonic() + request.seconds
+            self._running[serial] = Running(uuid, one.name, session, until)
+        patience = self._patience(command, request.seconds)
         one.session = session
-        self._commands.sent(one.uuid)
-        self._commands.until(one.uuid, patience)
+        self._commands.sent(uuid)
+        self._commands.until(uuid, patience)
         order = records.SendRpc(
             RECORD_VERSION,
-            one.uuid,
+            uuid,
             command.method,
             int(patience * 1000),
-            False,
+            request.compress,
             again=command.again,
             oneway=command.kind is Kind.FIRE_AND_FORGET,
         )
-        serial, uuid = one.serial, one.uuid
         log.info("command sent", serial=serial, command=one.name, uuid=uuid)
 
         def send() -> None:
-            if not self._links.send_rpc(session, serial, order, params):
+            if not self._links.send_rpc(session, serial, order, request.params):
                 self.unsent(serial, uuid, "the queue to the worker is full")
             if faultpoints.ARMED:
                 faultpoints.reached(f"{command.method}.sent")
@@ -407,8 +416,15 @@ class Executor:
         if session is None or (busy and not command.parallel):
             return True  # looked at again in a second
         self._forget(serial, one.uuid)
-        seconds, details = self._seconds(one.name, 0.0), row.details.encode()
-        self._send(one, session, command, details, seconds, parallel=command.parallel)
+        details = row.details.encode()
+        try:
+            compress = await self._checks.compressed(shadow, details)
+        except ApiError as error:
+            self._commands.finish(one.uuid, State.FAILED, error_text=error.extra)
+            return False
+        seconds = self._seconds(one.name, 0.0)
+        request = Prepared(command, details, compress, seconds, command.parallel)
+        self._send(one, session.id, request)
         return True
 
     def schedule(self, uuid: str, when: float) -> None:
