@@ -117,7 +117,9 @@ async def cancel_command(
     name = _uuid(command_uuid)
     if await context.reader.command(name) is None:
         raise ApiError(404)
-    await context.coordinator.request("command.cancel", {"uuid": name, "by": caller.email})
+    done = await context.coordinator.request("command.cancel", {"uuid": name, "by": caller.email})
+    if not done.result["cancelled"]:
+        raise ApiError(1137, "the command has ended already", http=409)
     row = await context.reader.command(name)
     if row is None:
         raise ApiError(404)

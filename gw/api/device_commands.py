@@ -17,7 +17,7 @@ from gw.api.command_document import CommandDocument
 from gw.api.configure import outcome
 from gw.api.context import Context
 from gw.api.documented import documented
-from gw.api.envelope import Answer, AnyRequest, document, empty
+from gw.api.envelope import Answer, AnyRequest, document, success
 from gw.api.scripts import fill_in
 from gw.api.serials import path_serial, same_serial
 from gw.core.errors import INTERNAL, ApiError
@@ -91,7 +91,7 @@ async def device_command(
     if command == "rrm":
         if row.status != "completed":
             raise ApiError(1137, row.error_text)
-        return empty()
+        return success(request.method, f"{len(params['actions'])} actions sent")
     return outcome(request, row, strict=True)
 
 

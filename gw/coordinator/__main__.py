@@ -194,7 +194,7 @@ async def serve(bootstrap: Bootstrap) -> None:
         work, store, links, presence, commands, settings.configuration, counters, announcer
     )
     client = httpx.AsyncClient(timeout=_HTTP_SECONDS, trust_env=False)
-    checks = CommandChecks(store, settings.signatures, client)
+    checks = CommandChecks(settings.signatures, client)
     executor = Executor(work, store, links, presence, shadows, commands, checks, settings)
     executor.load()
     client = provisioning_client(settings.provisioning)

@@ -12,11 +12,8 @@ from gw.coordinator.shadow import Shadow
 from gw.core.errors import ApiError
 from gw.core.settings import Signatures
 from gw.protocol import configuration as rules
-from gw.protocol.compression import compress
-from gw.protocol.messages import capabilities
 from gw.protocol.restrictions import SIGNATURE_NEEDED, Restrictions, forbids, stored
 from gw.security.signatures import SignatureError, Signer
-from gw.store.interface import Store
 
 _ENVELOPE: Final = 256
 """Bytes of a request around its params, at most."""
@@ -26,8 +23,7 @@ _TOO_LARGE: Final = 1018
 class CommandChecks:
     """Refuses what a device may not, or cannot, be sent."""
 
-    def __init__(self, store: Store, settings: Signatures, client: httpx.AsyncClient) -> None:
-        self._store = store
+    def __init__(self, settings: Signatures, client: httpx.AsyncClient) -> None:
         self._signer = Signer(settings)
         self._firmware = FirmwareSignatures(self._signer, settings, client)
 
@@ -59,19 +55,13 @@ class CommandChecks:
         except SignatureError as error:
             raise ApiError(SIGNATURE_NEEDED, f"{text}; {error}") from None
 
-    async def compressed(self, shadow: Shadow, params: bytes) -> bool:
-        """Tell whether params have to travel compressed to fit the device's receive buffer.
+    def fits(self, shadow: Shadow, params: bytes) -> None:
+        """See to it that params fit the device's receive buffer.
 
-        Raises ApiError naming size and limit if they do not fit at all (agents.md, transport).
+        Raises ApiError naming size and limit (agents.md, transport). Access points expand nothing
+        but a `configure`.
         """
         limit = rules.frame_limit(shadow.row.device_type) - _ENVELOPE
-        if len(params) <= limit:
-            return False
-        kept = await self._store.capabilities(shadow.serial)
-        able = kept is not None and capabilities(kept.capabilities.encode()).compress_cmd
-        size = len(compress(params)) if able else len(params)
-        if size > limit:
-            how = "compressed" if able else "and the device takes no compressed commands"
-            text = f"the command needs {size} bytes, {how}; the device receives {limit} at most"
+        if len(params) > limit:
+            text = f"the command has {len(params)} bytes; the device receives {limit} at most"
             raise ApiError(_TOO_LARGE, text)
-        return True

@@ -58,7 +58,6 @@ class Prepared(NamedTuple):
 
     command: Command
     params: bytes
-    compress: bool
     seconds: float
     """How long a REST call waits for the answer."""
     parallel: bool
@@ -139,7 +138,7 @@ class Executor:
         if not parallel:
             self._free(shadow)
         params = await self._checks.permitted(shadow, name, params)
-        compress = await self._checks.compressed(shadow, params)
+        self._checks.fits(shadow, params)
         if not parallel:
             self._free(shadow)  # another may have come while these were looked at
         row = CommandRow(
@@ -170,7 +169,7 @@ class Executor:
             await self._work.durable()
             return State.PENDING
         self._commands.create(row)
-        request = Prepared(command, params, compress, seconds, parallel)
+        request = Prepared(command, params, seconds, parallel)
         self._send(self._open(uuid), session.id, request)
         return await self._settled(uuid, seconds)
 
@@ -188,7 +187,7 @@ class Executor:
         )
         self._commands.create(row)
         command = COMMANDS[name]
-        request = Prepared(command, params, False, command.seconds, True)
+        request = Prepared(command, params, command.seconds, True)
         self._send(self._open(row.uuid), session, request)
         return row.uuid
 
@@ -230,7 +229,7 @@ class Executor:
             uuid,
             command.method,
             int(patience * 1000),
-            request.compress,
+            False,
             again=command.again,
             oneway=command.kind is Kind.FIRE_AND_FORGET,
         )
@@ -417,13 +416,8 @@ class Executor:
             return True  # looked at again in a second
         self._forget(serial, one.uuid)
         details = row.details.encode()
-        try:
-            compress = await self._checks.compressed(shadow, details)
-        except ApiError as error:
-            self._commands.finish(one.uuid, State.FAILED, error_text=error.extra)
-            return False
         seconds = self._seconds(one.name, 0.0)
-        request = Prepared(command, details, compress, seconds, command.parallel)
+        request = Prepared(command, details, seconds, command.parallel)
         self._send(one, session.id, request)
         return True
 

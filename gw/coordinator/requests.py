@@ -299,13 +299,13 @@ class Requests:
         uuid, text = arguments["uuid"], f"cancelled by {arguments.get('by', SYSTEM)}"
         one = self._commands.get(uuid)
         if one is None:
-            raise ApiError(1031, "the command has ended already", http=409)
+            return {"cancelled": False}
         shadow = await self._shadows.get(one.serial)
         if shadow is not None and shadow.row.pending_command == uuid:
             self._keeper.cancel(shadow)
         self._executor.cancel(uuid, text)
         await self._work.durable()
-        return {}
+        return {"cancelled": True}
 
     async def _command_delete(self, arguments: Arguments, body: bytes) -> dict[str, Any]:
         """Delete commands; those that have no final state are cancelled first."""
