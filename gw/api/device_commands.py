@@ -117,8 +117,9 @@ async def carry_out(
 ) -> CommandRow:
     """Let the coordinator run a command, and return its row once it is settled or left to wait."""
     identity = arguments["command"]
-    deadlines = context.settings.commands.deadlines
-    seconds = max([seconds, *(d.seconds for d in deadlines if d.command == arguments["name"])])
+    for deadline in context.settings.commands.deadlines:
+        if deadline.command == arguments["name"]:
+            seconds = deadline.seconds
     await context.coordinator.request(
         "command.run",
         {**arguments, "seconds": seconds},

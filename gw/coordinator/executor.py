@@ -245,8 +245,7 @@ class Executor:
 
     def _seconds(self, name: str, wanted: float) -> float:
         """Return how long a REST call waits for the answer."""
-        seconds = self._deadlines.get(name, COMMANDS[name].seconds)
-        return max(seconds, min(wanted, _LONGEST_SECONDS))
+        return min(wanted, _LONGEST_SECONDS) or self._deadlines.get(name, COMMANDS[name].seconds)
 
     def _patience(self, command: Command, seconds: float) -> float:
         """Firmware is answered after its download: what waits long is settled late."""
