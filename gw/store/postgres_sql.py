@@ -6,17 +6,17 @@ import re
 from functools import lru_cache
 from typing import Any
 
-_LIST = re.compile(r"\bjson_each\(\?\)")
+_LIST = re.compile(r"\bIN \(SELECT value FROM json_each\(\?\)\)")
 
 
 @lru_cache(maxsize=1024)
 def translated(sql: str) -> str:
     """Return a statement with `$1`, `$2` ... for `?`.
 
-    `json_each(?)`, the rows of a JSON list of texts, becomes PostgreSQL's function for it. A
-    question mark within a text of the statement is not allowed for.
+    A condition on a JSON list of texts, `IN (SELECT value FROM json_each(?))`, becomes one that an
+    index serves. A question mark within a text of the statement is not allowed for.
     """
-    sql = _LIST.sub("json_array_elements_text(CAST(? AS json)) AS each_of(value)", sql)
+    sql = _LIST.sub("= ANY(ARRAY(SELECT json_array_elements_text(CAST(? AS json))))", sql)
     head, *rest = sql.split("?")
     return head + "".join(f"${number}{text}" for number, text in enumerate(rest, start=1))
 

@@ -51,6 +51,13 @@ _ADVANCE: Final = (
 """Compare and set; a row that another transaction holds is compared once that has ended."""
 
 
+EXPIRE_OTHER: Final = (
+    "DELETE FROM {table}_other WHERE ctid = ANY(ARRAY(SELECT ctid FROM {table}_other "
+    "WHERE recorded < $1 ORDER BY recorded LIMIT $2))"
+)
+"""A step of retention over what is in no partition of its day."""
+
+
 class PostgresWriter:
     """Commits batches one after the other, in the order in which they are handed in."""
 
@@ -268,12 +275,8 @@ async def _expire(connection: asyncpg.Connection, op: DeleteExpired) -> None:
     """Delete what is old, but for the partitions: they go after the commit."""
     deleted = []
     for table in TELEMETRY:
-        outcome = await connection.execute(
-            f"DELETE FROM {table}_other WHERE ctid = ANY(ARRAY(SELECT ctid FROM {table}_other "  # noqa: S608
-            "WHERE recorded < $1 ORDER BY recorded LIMIT $2))",
-            op.before,
-            op.limit,
-        )
+        sql = EXPIRE_OTHER.format(table=table)
+        outcome = await connection.execute(sql, op.before, op.limit)
         deleted.append(_count(outcome))
     for sql, values in expired(op):
         deleted.append(_count(await connection.execute(translated(sql), *values)))

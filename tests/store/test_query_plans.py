@@ -1,16 +1,30 @@
 """No query of the big tables reads all of them: every statement is explained as it was run."""
 
+import asyncio
+import json
 import sqlite3
+import time
+from concurrent.futures import ThreadPoolExecutor
 
+import asyncpg
 import pytest
 
+from gw.core import settings
 from gw.store import interface as ops
 from gw.store import rows, sqlite, sqlite_queries
 from gw.store import security_ops as security
 from gw.store.interface import Batch, RingPosition
 from gw.store.migrations import load, migrate_sqlite
+from gw.store.postgres_batch import Expire, Statement, steps
+from gw.store.postgres_partitions import make_ahead
+from gw.store.postgres_queries import PostgresReader
+from gw.store.postgres_sql import translated
+from gw.store.postgres_writer import EXPIRE_OTHER
+from gw.store.queries import Queries
+from gw.store.security_queries import SecurityQueries
 from gw.store.sqlite import SqliteReader, SqliteStore
 from gw.store.sqlite_connection import open_for_reading, open_for_writing
+from gw.store.writes import TELEMETRY, expired
 
 A = "aabbccddee01"
 BIG = (
@@ -66,8 +80,7 @@ async def reader(path, monkeypatch):
         yield reader, seen
 
 
-async def test_reads(reader, path):
-    read, seen = reader
+async def ask(read):
     bounded = {"start": 1, "end": 9, "offset": 3, "limit": 10}
     await read.device(A)
     await read.shadows([A])
@@ -90,6 +103,11 @@ async def test_reads(reader, path):
     await read.logs(A, log_type=1, **bounded)
     await read.command("u")
     await read.unfinished_commands("reboot")
+
+
+async def test_reads(reader, path):
+    read, seen = reader
+    await ask(read)
     assert len(statements(seen)) > 25
     found = [
         (sql, line)
@@ -100,11 +118,15 @@ async def test_reads(reader, path):
     assert found == []
 
 
-async def test_reads_that_walk_a_whole_index_touch_no_row(reader, path):
-    read, seen = reader
+async def ask_for_whole_indexes(read):
     await read.count_devices()
     await read.serial_numbers()
     await read.serial_numbers(suffix="01")
+
+
+async def test_reads_that_walk_a_whole_index_touch_no_row(reader, path):
+    read, seen = reader
+    await ask_for_whole_indexes(read)
     assert [line.partition(" USING ")[2][:14] for _, line in scans(path, seen)] == [
         "COVERING INDEX"
     ] * 3
@@ -118,8 +140,7 @@ async def test_another_order_of_devices_is_the_one_scan_and_leaves_documents_alo
     assert "configuration" not in found[0][0]
 
 
-async def test_pages_of_small_tables_and_users(reader, path):
-    read, seen = reader
+async def ask_small_tables(read):
     await read.capabilities(A)
     await read.default_configurations()
     await read.default_configuration("a")
@@ -136,17 +157,28 @@ async def test_pages_of_small_tables_and_users(reader, path):
     await read.action_link("h")
     await read.avatar("1")
     await read.secrets()
-    assert len(statements(seen)) == 16
+    await read.scripts()
+    await read.script("i")
+
+
+async def test_pages_of_small_tables_and_users(reader, path):
+    read, seen = reader
+    await ask_small_tables(read)
+    assert len(statements(seen)) == 19
     assert [line for _, line in plans(path, seen) if "TEMP B-TREE" in line] == []
     assert [line for _, line in plans(path, seen) if line.startswith("SCAN tokens")] == []
 
 
-async def test_audit(reader, path):
-    read, seen = reader
+async def ask_for_audit(read):
     await read.audit()
     await read.audit(before=9, limit=5, start=1, end=2)
     await read.audit(author="a")
     await read.audit(target="t", before=9)
+
+
+async def test_audit(reader, path):
+    read, seen = reader
+    await ask_for_audit(read)
     assert len(statements(seen)) == 4
     found = [line for _, line in plans(path, seen)]
     assert [line for line in found if "TEMP B-TREE" in line] == []
@@ -154,14 +186,12 @@ async def test_audit(reader, path):
     assert [line for line in found if line.startswith("SCAN")] == ["SCAN audit"]
 
 
-async def test_writes(path, monkeypatch):
-    seen = []
-    monkeypatch.setattr(sqlite, "open_for_writing", traced(open_for_writing, seen))
+def every_write():
     command = rows.CommandRow(uuid="u", serial_number=A, command="reboot", status="pending")
     token = rows.TokenRow(
         access_hash="h", refresh_hash="r", user_id="1", created=0, expires=0, refresh_expires=0
     )
-    every = [
+    return [
         ops.InsertStatistics(A, 1, 1, b"{}"),
         ops.InsertHealthCheck(A, 1, 1, 1, b"{}"),
         ops.InsertLog(A, 1, 1, 0, 1, "l", b"{}"),
@@ -228,6 +258,12 @@ async def test_writes(path, monkeypatch):
         ops.DeleteDevice(A),
         ops.DeleteExpired(1, 1),
     ]
+
+
+async def test_writes(path, monkeypatch):
+    seen = []
+    monkeypatch.setattr(sqlite, "open_for_writing", traced(open_for_writing, seen))
+    every = every_write()
     assert {type(op) for op in every} == set(ops.Op.__subclasses__())
     async with SqliteStore(path) as store:
         await store.commit(Batch(every, [RingPosition("r", 1, 0, 1)]))
@@ -245,3 +281,162 @@ def test_memory_database_needs_no_path():
     connection = sqlite3.connect(":memory:", isolation_level=None)
     assert migrate_sqlite(connection, ":memory:") == [m.number for m in load("sqlite")]
     connection.close()
+
+
+# PostgreSQL: with rows enough for its planner to think about, and nothing forbidden to it
+
+
+class Explaining(PostgresReader):
+    """A reader that keeps what it was asked."""
+
+    def __init__(self, store):
+        super().__init__(store)
+        self.asked = {}
+
+    async def _fetch(self, sql, values):
+        self.asked[translated(sql)] = values
+        return await super()._fetch(sql, values)
+
+
+async def fill(connection, table, count, **columns):
+    """Insert rows; what is not given is empty text or 0."""
+    found = await connection.fetch(
+        "SELECT column_name, data_type FROM information_schema.columns WHERE table_name = $1 "
+        "AND column_default IS NULL AND is_identity = 'NO'",
+        table,
+    )
+    empty = {"text": "''", "bytea": "''", "bigint": "0", "double precision": "0"}
+    values = {name: columns.get(name, empty[kind]) for name, kind in found}
+    await connection.execute(
+        f"INSERT INTO {table} ({', '.join(values)}) SELECT {', '.join(values.values())} "
+        f"FROM generate_series(1, {count}) AS i"
+    )
+
+
+@pytest.fixture(scope="module")
+def filled(postgres_server, postgres_template):
+    """A database with some thousand rows in each large table: its settings."""
+    serial = "lpad(to_hex(i % 20000), 12, '0')"
+    recorded = f"{int(time.time())} - (i % 4) * 86400"
+
+    async def make():
+        name = await postgres_server.make_database(postgres_template)
+        connection = await postgres_server.connect(name)
+        for days in range(1, 4):
+            await make_ahead(connection, time.time() - days * 86_400)
+        await fill(connection, "devices", 20_000, serial_number=serial, device_type="'ap'")
+        await fill(connection, "device_documents", 20_000, serial_number=serial)
+        for table in TELEMETRY:
+            await fill(connection, table, 30_000, serial_number=serial, recorded=recorded)
+        await fill(
+            connection, "commands", 20_000, serial_number=serial, uuid="'u' || i",
+            command="'c' || i % 9", submitted=recorded, completed=recorded,
+            status="CASE WHEN i % 20 = 0 THEN 'pending' ELSE 'completed' END",
+        )  # fmt: skip
+        await fill(
+            connection, "audit", 20_000, entry="'e' || i", author="'a' || i % 500",
+            target=serial, recorded=recorded,
+        )  # fmt: skip
+        await fill(
+            connection, "tokens", 5000, access_hash="'h' || i", refresh_hash="'r' || i",
+            user_id="'u' || i % 500", refresh_expires=f"{int(time.time())} + i",
+        )  # fmt: skip
+        await connection.execute("VACUUM ANALYZE")
+        await connection.close()
+        return settings.Store(url=postgres_server.url(name))
+
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(asyncio.run, make()).result()
+
+
+def walk(node, limited=False):
+    """Yield (node, below a Limit) for all nodes of a plan."""
+    yield node, limited
+    for child in node.get("Plans", ()):
+        yield from walk(child, limited or node["Node Type"] == "Limit")
+
+
+async def faults(store, asked):
+    """Return what is slow in the plans of statements: scans of large tables, and large sorts."""
+    connection = await asyncpg.connect(store.url)
+    sizes = dict(
+        map(tuple, await connection.fetch("SELECT relname, reltuples::bigint FROM pg_class"))
+    )
+    found = []
+    for sql, values in asked.items():
+        text = await connection.fetchval(f"EXPLAIN (FORMAT JSON) {sql}", *values)
+        for node, limited in walk(json.loads(text)[0]["Plan"]):
+            kind, relation = node["Node Type"], node.get("Relation Name", "")
+            large = sizes.get(relation, 0) > 1000
+            whole = kind == "Seq Scan" or (
+                kind in ("Index Scan", "Index Only Scan") and "Index Cond" not in node
+            )
+            if large and whole and not (limited and kind != "Seq Scan"):
+                found.append((sql, kind, relation))
+            if "Sort" in kind and node["Plan Rows"] > 1000:
+                found.append((sql, kind, ""))
+    await connection.close()
+    return found
+
+
+async def test_reads_of_postgres(filled):
+    async with Explaining(filled) as read:
+        await ask(read)
+        await ask_small_tables(read)
+        await ask_for_audit(read)
+        assert len(read.asked) > 45
+        assert await faults(filled, read.asked) == []
+
+
+async def test_reads_of_postgres_that_walk_a_whole_index_touch_no_row(filled):
+    async with Explaining(filled) as read:
+        await ask_for_whole_indexes(read)
+        found = await faults(filled, read.asked)
+        assert {(kind, relation) for _, kind, relation in found} == {("Index Only Scan", "devices")}
+
+
+async def test_another_order_of_devices_is_the_one_scan_of_postgres(filled):
+    async with Explaining(filled) as read:
+        await read.devices(order_by=[("firmware", False)])
+        assert {kind for _, kind, _ in await faults(filled, read.asked)} == {"Seq Scan", "Sort"}
+
+
+async def test_writes_of_postgres(filled):
+    asked = {}
+    for op in every_write():
+        for step in steps([op]):
+            if isinstance(step, Statement):
+                asked[step.sql] = step.rows[0]
+            elif isinstance(step, Expire):
+                asked |= {translated(sql): values for sql, values in expired(op)}
+                asked |= {
+                    EXPIRE_OTHER.format(table=table): (op.before, op.limit) for table in TELEMETRY
+                }
+    assert len(asked) > 45
+    assert await faults(filled, asked) == []
+
+
+async def test_the_check_of_postgres_finds_scans_and_sorts(filled):
+    for sql in (
+        "SELECT * FROM statistics WHERE uuid = 1",
+        "SELECT * FROM devices ORDER BY firmware",
+        "DELETE FROM commands WHERE details = 'x'",
+    ):
+        assert await faults(filled, {sql: ()})
+
+
+async def test_every_query_is_among_them(filled):
+    """So that one that is added is looked at: by its name."""
+    called = set()
+
+    class Noting(Explaining):
+        def __getattribute__(self, name):
+            if not name.startswith("_"):
+                called.add(name)
+            return super().__getattribute__(name)
+
+    async with Noting(filled) as read:
+        for questions in (ask, ask_small_tables, ask_for_audit, ask_for_whole_indexes):
+            await questions(read)
+    queries = {name for name in vars(Queries) | vars(SecurityQueries) if not name.startswith("_")}
+    assert queries - called == {"positions"}
