@@ -118,7 +118,7 @@ class ConfigurationValidation:
             unchecked=unchecked,
             schema=found.schema,
             configuration_hash=found.hash,
-            would_change=(msgspec.UNSET if found.changes is None else found.hash != stored_hash),
+            would_change=msgspec.UNSET if device.stored is None else found.hash != stored_hash,
             changes=msgspec.UNSET if found.changes is None else found.changes,
         )
 

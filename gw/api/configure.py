@@ -35,7 +35,7 @@ class ConfigureQuery(query.Query):
     """Parameters of configure."""
 
     strict: bool = False
-    """Answer 400 when the device has an error to report."""
+    """Answer 400 when the device has an error to report, or the schema could not judge."""
     force: bool = False
     """Send it even if the device refused the same configuration before. Ours, not owgw's."""
     validate_only: bool = False

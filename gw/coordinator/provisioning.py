@@ -18,6 +18,8 @@ from gw._native import ConfigError, config_hash
 from gw.core.settings import Provisioning as ProvisioningSettings
 from gw.ops import logs, metrics
 from gw.protocol import configuration as rules
+from gw.validation.document import decode
+from gw.validation.refusals import crashers
 
 log = logs.get("provisioning")
 
@@ -143,7 +145,7 @@ class Provisioning:
 def _read(body: bytes) -> Found:
     """Read an answer: `config` is an object, its text, or `none`.
 
-    Raises msgspec.DecodeError or ConfigError if it is neither.
+    Raises msgspec.DecodeError or ConfigError if it is neither, or would crash an agent.
     """
     raw = _decode(body).config
     if isinstance(raw, msgspec.UnsetType):
@@ -155,4 +157,6 @@ def _read(body: bytes) -> Found:
         return Found("none")
     document = rules.without_uuid(text)
     config_hash(document)
+    for fatal in crashers(decode(document)):
+        raise ConfigError(f"{fatal.path} {fatal.description}")
     return Found("found", document)

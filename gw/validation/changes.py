@@ -11,6 +11,8 @@ import msgspec
 from gw.validation.problems import path_of
 
 _UUID: Final = "uuid"
+_DIGITS: Final = 1000
+_NUMBERS: Final = (int, Decimal)
 _Place = tuple[str | int, ...]
 
 
@@ -41,7 +43,12 @@ def changes(old: bytes, new: bytes, most: int) -> Changes:
 
 def _decode(text: bytes) -> Any:
     # Exact, as the content hash is; floats would call different numbers equal.
-    return json.loads(text or b"{}", parse_int=Decimal, parse_float=Decimal)
+    return json.loads(text or b"{}", parse_int=_integer, parse_float=Decimal)
+
+
+def _integer(literal: str) -> int | Decimal:
+    # Python refuses to read integers of more than 4300 digits.
+    return int(literal) if len(literal) < _DIGITS else Decimal(literal)
 
 
 def _compare(old: Any, new: Any, place: _Place, found: Changes, most: int) -> None:
@@ -63,8 +70,13 @@ def _compare(old: Any, new: Any, place: _Place, found: Changes, most: int) -> No
             _note(found.added, (*place, index), found, most)
         for index in range(shared, len(old)):
             _note(found.removed, (*place, index), found, most)
-    elif type(old) is not type(new) or old != new:
+    elif not _same_kind(old, new) or old != new:
         _note(found.changed, place, found, most)
+
+
+def _same_kind(old: object, new: object) -> bool:
+    """Tell whether two values may be equal: to Python, true is 1 as well."""
+    return type(old) is type(new) or (type(old) in _NUMBERS and type(new) in _NUMBERS)
 
 
 def _note(paths: list[str], place: _Place, found: Changes, most: int) -> None:

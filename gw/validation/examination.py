@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import islice
+from typing import Final
 
 import msgspec
 
@@ -13,6 +14,9 @@ from gw.validation.document import decode, size
 from gw.validation.problems import Problem
 from gw.validation.refusals import crashers
 from gw.validation.schema import Schema, SchemaFailure
+
+COMPARED_SIZE: Final = 500_000
+"""Values of both configurations together that are compared, field by field."""
 
 
 class Device(msgspec.Struct, frozen=True):
@@ -42,6 +46,7 @@ class Examination(msgspec.Struct):
     failure: str = ""
     """Why the schema could not judge; empty: it could."""
     changes: Changes | None = None
+    """What is different from the stored one; None: nothing is stored, or it is too much."""
 
 
 def examine(text: bytes, device: Device, schema: Schema, most: int) -> Examination:
@@ -63,6 +68,6 @@ def examine(text: bytes, device: Device, schema: Schema, most: int) -> Examinati
         found.problems = (fatal + more)[:most]
         found.omitted = findings.omitted + len(fatal) + len(more) - len(found.problems)
     found.warnings = list(islice(warnings(document, device.capabilities, device.type), most))
-    if device.stored is not None:
+    if device.stored is not None and size(device.stored) + size(text) <= COMPARED_SIZE:
         found.changes = changes(device.stored, text, most)
     return found

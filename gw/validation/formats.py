@@ -57,7 +57,12 @@ def is_timeout(text: str) -> bool:
 def is_fqdn(text: str) -> bool:
     """Tell whether it is a host name of labels (RFC 1123); `_` is taken, as DNS does."""
     name = text.removesuffix(".")
-    return 0 < len(name) <= _LONGEST_NAME and all(map(_LABEL.fullmatch, name.split(".")))
+    if not 0 < len(name) <= _LONGEST_NAME:
+        return False
+    labels = name.split(".")
+    # A name whose last label is a number would be an address, and is none (RFC 1123, 2.1).
+    address = len(labels) > 1 and labels[-1].isdigit()
+    return not address and all(map(_LABEL.fullmatch, labels))
 
 
 def is_host(text: str) -> bool:

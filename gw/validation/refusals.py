@@ -7,48 +7,43 @@ a string. The type of a device may be unknown, or wrong, so every device is spar
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Final
+from typing import Any, Final
 
 from gw.validation.problems import Problem, problem
 
 _PORTS: Final = "select-ports"
 _PASSWORD: Final = "system-password"  # noqa: S105 - the name of a member
-_Place = tuple[str | int, ...]
 
 
 def crashers(document: object) -> Iterator[Problem]:
-    """Yield every value that would end an agent; `document` is a decoded configuration."""
+    """Yield every value that would end an agent; `document` is a decoded configuration.
+
+    Raises RecursionError beyond the 64 levels that `config_hash` takes, at some hundreds.
+    """
     if not isinstance(document, dict):
         return
     unit = document.get("unit")
     if isinstance(unit, dict) and not isinstance(unit.get(_PASSWORD, ""), str):
         yield problem(("unit", _PASSWORD), "must be a string: anything else crashes the agent")
-    # Without recursion, and with places made only for what is found.
-    stack: list[tuple[object, _Place]] = [(document, ())]
-    while stack:
-        value, place = stack.pop()
-        if isinstance(value, dict):
-            for name, member in value.items():
-                if name == _PORTS:
-                    yield from _entries(member, (*place, name))
-                if isinstance(member, (dict, list)):
-                    stack.append((member, (*place, name)))
-        elif isinstance(value, list):
-            stack.extend(
-                (member, (*place, index))
-                for index, member in enumerate(value)
-                if isinstance(member, (dict, list))
-            )
+    yield from _inside(document, [])
 
 
-def _entries(ports: object, place: _Place) -> Iterator[Problem]:
+def _inside(value: dict[str, Any] | list[Any], place: list[str | int]) -> Iterator[Problem]:
+    """Recursion is bounded by `config_hash`, which takes 64 levels; `place` is put back."""
+    members = value.items() if isinstance(value, dict) else enumerate(value)
+    for name, member in members:
+        if not member or not isinstance(member, (dict, list)):
+            continue
+        place.append(name)
+        if name == _PORTS:
+            yield from _entries(member, place)
+        yield from _inside(member, place)
+        place.pop()
+
+
+def _entries(ports: dict[str, Any] | list[Any], place: list[str | int]) -> Iterator[Problem]:
     """The agent walks an object as it does an array."""
-    if isinstance(ports, dict):
-        entries: Iterator[tuple[str | int, object]] = iter(ports.items())
-    elif isinstance(ports, list):
-        entries = iter(enumerate(ports))
-    else:
-        return
+    entries = ports.items() if isinstance(ports, dict) else enumerate(ports)
     for index, entry in entries:
         if not isinstance(entry, str):
             yield problem((*place, index), "must be a string: anything else crashes the agent")

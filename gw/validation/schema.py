@@ -78,8 +78,9 @@ class Schema:
             if self._validator.is_valid(document):
                 return Findings([])
             if values <= LISTED_SIZE:
-                return _listed(self._validator.iter_errors(document), document, most)
-            return Findings([*_first(self._validator, document)], omitted=1)
+                found = _listed(self._validator.iter_errors(document), document, most)
+            else:
+                found = Findings([*_first(self._validator, document)], omitted=1)
         except Exception as error:  # noqa: BLE001 - whatever the library, or a format, raises
             # Its text may quote the configuration, which may hold secrets.
             raise SchemaFailure(type(error).__name__) from None
@@ -87,6 +88,9 @@ class Schema:
             if type(error).__name__ != "PanicException":
                 raise
             raise SchemaFailure(type(error).__name__) from None
+        # Nothing to name must not look as if it were valid.
+        found.problems = found.problems or [problem((), "does not satisfy the schema")]
+        return found
 
 
 def _name(document: dict[str, Any], origin: str) -> str:
@@ -176,6 +180,10 @@ def _sentence(error: jsonschema_rs.ValidationError) -> str:
 
 
 def _at(document: Any, place: Sequence[str | int]) -> object:
-    for one in place:
-        document = document[one]
+    """Return the value at a place; a container, which is never shown, if it is not there."""
+    try:
+        for one in place:
+            document = document[one]
+    except (LookupError, TypeError):
+        return ()
     return document

@@ -151,6 +151,7 @@ async def test_a_provisioned_device_gets_its_configuration(asking, service, join
         ((500, {}), "failed"),
         ((200, b"<html>"), "failed"),
         ((200, {"config": [1]}), "failed"),
+        ((200, {"config": {"ethernet": [{"select-ports": [1]}]}}), "failed"),
         ((200, {"config": {"name": "x" * 5_000_000}}), "failed"),
     ],
 )

@@ -13,7 +13,7 @@ from gw.validation.formats import FORMATS
 ADDRESSES_4 = st.ip_addresses(v=4).map(str)
 ADDRESSES_6 = st.ip_addresses(v=6).map(str)
 LABELS = st.from_regex(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?", fullmatch=True)
-NAMES = st.lists(LABELS, min_size=1, max_size=3).map(".".join)
+NAMES = st.lists(LABELS, max_size=2).map(lambda labels: ".".join([*labels, "lan"]))
 OCTETS = st.binary(min_size=6, max_size=6)
 
 
@@ -94,6 +94,8 @@ def test_port_ranges(low, high):
         ("uc-timeout", "6h\n", False),
         ("uc-timeout", "h", False),
         ("uc-host", "radius_1.example.org", True),
+        ("uc-host", "10.0.0.300", False),
+        ("uc-host", "1234", True),
         ("uc-host", "-bad.example.org", False),
         ("uc-host", "two words", False),
         ("uc-host", "", False),

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gw._native import ConfigError, config_hash
-from gw.validation.examination import Device, examine
+from gw.validation.examination import COMPARED_SIZE, Device, examine
 from gw.validation.schema import LISTED_SIZE, Schema, SchemaError, SchemaFailure
 from gw.validation.schemas import Schemas
 
@@ -299,3 +299,36 @@ def test_a_wrong_file_is_refused_at_the_start(tmp_path, text):
         file.write_text(text)
     with pytest.raises(SchemaError, match=str(file)):
         Schemas("", str(file))
+
+
+@pytest.mark.parametrize("name", ["0", "1", "a/b", "~", "a~1b", "", "ü", "\n", "-1", "99999999999"])
+def test_places_with_unusual_names(name):
+    document = {"definitions": {"wireless-encryption": {name: {"ieee80211w": "maybe"}}}}
+    found = examine(json.dumps(document).encode(), Device(), BUILT_IN.of("ap"), 50)
+    (one,) = found.problems
+    assert one.context == ["definitions", "wireless-encryption", name, "ieee80211w"]
+    assert '(it is "maybe")' in one.description
+
+
+def test_a_schema_that_says_no_without_a_reason_is_no_yes(monkeypatch):
+    schema = Schema(b"{}", "silent")
+
+    class Silent:
+        def is_valid(self, _):
+            return False
+
+        def iter_errors(self, _):
+            return iter(())
+
+        def validate(self, _):
+            pass
+
+    monkeypatch.setattr(schema, "_validator", Silent())
+    for values in (1, LISTED_SIZE + 1):
+        findings = schema.examine({}, values, 50)
+        assert [one.description for one in findings.problems] == ["does not satisfy the schema"]
+
+
+def test_what_is_too_much_to_compare_is_not_compared():
+    text = json.dumps({"a": [0] * COMPARED_SIZE}).encode()
+    assert examine(text, Device(stored=b"{}"), BUILT_IN.of("ap"), 50).changes is None
