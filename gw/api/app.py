@@ -25,6 +25,8 @@ from gw.api import (
     files,
     models,
     packages,
+    radius_pools,
+    radius_sessions,
     scripts,
     system,
     telemetry_records,
@@ -107,6 +109,11 @@ _GATEWAY: Final[tuple[BaseRouteHandler, ...]] = (
     blacklist.change_reason,
     blacklist.allow_device,
     models.read_models,
+    radius_pools.read_radius_pools,
+    radius_pools.replace_radius_pools,
+    radius_pools.delete_radius_pools,
+    radius_sessions.list_radius_sessions,
+    radius_sessions.end_radius_sessions,
     system.read_system,
 )
 

@@ -31,6 +31,7 @@ from gw.coordinator.links import Links
 from gw.coordinator.presence import Presence
 from gw.coordinator.provisioning import Provisioning
 from gw.coordinator.provisioning import client_of as provisioning_client
+from gw.coordinator.radius import Radius
 from gw.coordinator.requests import Requests
 from gw.coordinator.services import ServiceEvents
 from gw.coordinator.shadow import Shadows
@@ -200,6 +201,8 @@ async def serve(bootstrap: Bootstrap) -> None:
     client = provisioning_client(settings.provisioning)
     provisioning = Provisioning(settings.provisioning, client, counters)
     admission = Admission(settings, provisioning, links, shadows, counters)
+    proxy = next((ends for ends in bootstrap.rings if ends.name == "radius"), None)
+    radius = Radius(proxy, links, presence, work, store, settings.radius, counters)
     handlers = Handlers(
         settings,
         work,
@@ -213,6 +216,7 @@ async def serve(bootstrap: Bootstrap) -> None:
         streams,
         telemetry,
         venues,
+        radius,
         counters,
         bootstrap.generation,
     )
@@ -232,6 +236,8 @@ async def serve(bootstrap: Bootstrap) -> None:
         asyncio.create_task(live(streams, telemetry)),
         asyncio.create_task(service_events(settings, bus, number).run()),
     ]
+    if proxy is not None:
+        tasks.append(asyncio.create_task(radius.run()))
     for ends in bootstrap.rings:
         if ends.name == "api":
             requests = Requests(
@@ -250,6 +256,7 @@ async def serve(bootstrap: Bootstrap) -> None:
                     Accounts(work),
                     streams,
                     telemetry,
+                    radius,
                 ],
             )
             tasks.append(asyncio.create_task(requests.run()))

@@ -13,6 +13,7 @@ from gw.coordinator.keeper import Keeper
 from gw.coordinator.links import Links
 from gw.coordinator.messages import Messages, received_at
 from gw.coordinator.presence import DeviceSession, Presence
+from gw.coordinator.radius import Radius
 from gw.coordinator.shadow import Shadow, Shadows
 from gw.coordinator.streams import Streams
 from gw.coordinator.telemetry import Telemetry
@@ -51,6 +52,7 @@ class Handlers:
         streams: Streams,
         telemetry: Telemetry,
         venues: Venues | None,
+        radius: Radius,
         counters: metrics.CounterPage,
         generation: int,
     ) -> None:
@@ -64,6 +66,7 @@ class Handlers:
         self.announcer = announcer
         self._streams = streams
         self.telemetry = telemetry
+        self.radius = radius
         self._counters = counters
         self._generation = generation
         self.admission = admission
@@ -81,6 +84,7 @@ class Handlers:
             Kind.RPC_UNSENT: self._unsent,
             Kind.DEVICE_PING: self._ping,
             Kind.RPC_SENT: self._sent,
+            Kind.RADIUS: self._radius_packet,
         }
 
     def handle(self, record: Record) -> None:
@@ -240,6 +244,7 @@ class Handlers:
         self._presence.remove(session.serial, session.id)
         self.announcer.disconnected(session.serial, session.id, session.last_contact, record)
         self._count()
+        self.radius.device_gone(session.serial)
         log.info("device disconnected", serial=session.serial, reason=reason)
         shadow = self.shadows.cached(session.serial)
         if shadow is not None and shadow.session == session.id:
@@ -313,6 +318,14 @@ class Handlers:
 
     def _sent(self, record: Record) -> None:
         self._executor.sent(records.decode(records.RpcSent, record.head).command)
+
+    def _radius_packet(self, record: Record) -> None:
+        """Also before `connect`, but only of devices that are known and in use."""
+        serial = serial_from_int(record.serial)
+        shadow = self.shadows.cached(serial)
+        if shadow is None or shadow.row.quarantined or self._shut_out(serial, record):
+            return
+        self.radius.from_device(record)
 
     def _unsent(self, record: Record) -> None:
         head = records.decode(records.RpcUnsent, record.head)

@@ -87,16 +87,19 @@ class Links:
         self._api: _Link | None = None
         self.tap: Callable[[str, str, bytes], object] | None = None
         """Called with serial number, method and params of what is sent to devices."""
+        self._radius: _Link | None = None
         for ends in rings:
             role, _, slot = ends.name.rpartition("-")
             if role == "worker":
                 self._workers[int(slot)] = _Link(ends)
             elif ends.name == "api":
                 self._api = _Link(ends)
+            elif ends.name == "radius":
+                self._radius = _Link(ends)
 
     def hello(self, generation: int) -> None:
         """Tell everybody that this coordinator is new."""
-        for link in (*self._workers.values(), self._api):
+        for link in (*self._workers.values(), self._api, self._radius):
             if link is not None:
                 link.push_or_wait(_hello(generation))
 
@@ -144,6 +147,24 @@ class Links:
         return self._api is not None and self._api.push(
             _Order(Kind.RESPONSE, 0, 0, records.encode(response), body)
         )
+
+    def send_radius(self, session: int, serial: int, head: bytes, packet: bytes) -> bool:
+        """Have a RADIUS packet sent to a device; False if the worker's queue is full."""
+        link = self._workers.get(slot_of(session))
+        return link is not None and link.push(_Order(Kind.RADIUS, session, serial, head, packet))
+
+    def to_radius(
+        self, kind: Kind, session: int, serial: int, head: bytes, body: bytes, *, wait: bool
+    ) -> bool:
+        """Tell the RADIUS proxy; `wait` for room in its queue, or return False if there is none."""
+        link = self._radius
+        if link is None:
+            return False
+        order = _Order(kind, session, serial, head, body)
+        if wait:
+            link.push_or_wait(order)
+            return True
+        return link.push(order)
 
 
 def _order(kind: Kind, session: int, serial: str, head: Head, body: bytes) -> _Order:

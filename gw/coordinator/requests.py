@@ -188,7 +188,10 @@ class Requests:
             session = self._presence.of(serial)
             if session is not None:
                 statuses[serial] = await status.connection_state(
-                    session, self._shadows.cached(serial), self._store
+                    session,
+                    self._shadows.cached(serial),
+                    self._store,
+                    self._handlers.radius.sessions(serial),
                 )
                 statuses[serial] |= self._handlers.telemetry.counts(serial)
         return {"statuses": statuses}

@@ -100,7 +100,7 @@ def _associations(parts: _State) -> dict[str, int]:
 
 
 async def connection_state(
-    session: DeviceSession, shadow: Shadow | None, reader: Reader
+    session: DeviceSession, shadow: Shadow | None, reader: Reader, radius_sessions: int
 ) -> dict[str, Any]:
     """Return the ConnectionState of a connected device."""
     state = "{}"
@@ -109,7 +109,7 @@ async def connection_state(
         state = newest[0].data if newest else "{}"
     found = session.status() | summarize(state)
     found |= {
-        "hasRADIUSSessions": 0,
+        "hasRADIUSSessions": radius_sessions,
         "locale": shadow.row.locale if shadow is not None else "",
         "compatible": shadow.row.compatible if shadow is not None else "",
     }

@@ -28,16 +28,25 @@ class Kind(IntEnum):
     RPC_UNSENT = 7
     RPC_SENT = 8
     DEVICE_PING = 16
+    # worker -> coordinator -> radius, and back
+    RADIUS = 17
     # coordinator -> worker
     HELLO = 32
     SESSION_CLOSE = 34
     SEND_RPC = 35
     SEND_EVENT = 48
+    # coordinator -> radius; also HELLO and REQUEST
+    RADIUS_POOLS = 40
+    RADIUS_DEVICE_GONE = 41
+    RADIUS_UNDELIVERED = 42
     # api -> coordinator
     REQUEST = 64
     # coordinator -> api
     RESPONSE = 65
     STREAM = 80
+    # radius -> coordinator; also RESPONSE
+    RADIUS_STARTED = 72
+    RADIUS_SESSIONS = 73
 
 
 class Stream(IntEnum):
@@ -237,6 +246,34 @@ class Author(Head):
     """Method and path, with the names of its parameters in place of their values."""
     target: str
     """Values of those parameters, but for secrets."""
+
+
+class RadiusPacket(Head):
+    """A RADIUS packet of a device or for one; body: the packet."""
+
+    version: int
+    kind: str
+    """`auth`, `acct` or `coa`."""
+
+
+class RadiusPools(Head):
+    """What the RADIUS proxy is to work by; body: the document of the pools, or nothing."""
+
+    version: int
+
+
+class RadiusStarted(Head):
+    """The RADIUS proxy started: it wants its pools."""
+
+    version: int
+    generation: int
+
+
+class RadiusSessions(Head):
+    """How many accounting sessions a device has now."""
+
+    version: int
+    count: int
 
 
 class Request(Head):

@@ -212,6 +212,44 @@ class Radius(Section):
 
     enabled: bool = False
     """Run it. Off: what devices send to a RADIUS server is dropped."""
+    host: str = "0.0.0.0"  # noqa: S104 - what no configured server sends is dropped
+    """Address of the UDP sockets; for servers of the other IP version, any address of it."""
+    auth_port: Port = 1812
+    """UDP port that authentication is sent from; 0 takes a free one."""
+    acct_port: Port = 1813
+    """UDP port that accounting is sent from; 0 takes a free one."""
+    coa_port: Port = 3799
+    """UDP port on which servers ask for changes and disconnects; 0 takes a free one."""
+    answer_seconds: Seconds = 5.0
+    """How long a server may take to answer before the next one is asked."""
+    retries: Annotated[int, msgspec.Meta(ge=0, le=10)] = 2
+    """Further servers that are asked, or the same one again, before a request is given up."""
+    down_after: Count = 3
+    """Requests in a row without an answer after which a server counts as down."""
+    down_seconds: Seconds = 30.0
+    """How long a server that is down is left out before one request is tried on it."""
+    probe_seconds: Seconds = 10.0
+    """Time between the probes of servers that are monitored."""
+    coa_seconds: Seconds = 5.0
+    """How long a device may take to answer a change or disconnect."""
+    gone_seconds: Annotated[float, msgspec.Meta(ge=0, le=3600)] = 10.0
+    """How long a device may be away before its accounting sessions are stopped."""
+    session_idle_seconds: Seconds = 600.0
+    """Silence after which an accounting session is forgotten."""
+    max_sessions: Count = 100_000
+    """Accounting sessions that are followed."""
+    max_in_flight_per_device: Annotated[int, msgspec.Meta(ge=1, le=256)] = 64
+    """Requests of one device, and to it, that may wait for answers. Per server there are 256."""
+    max_conversations: Count = 20_000
+    """Authentications under way whose server is remembered."""
+    send_buffer_bytes: Size = 1_048_576
+    """Unsent bytes of a RadSec connection beyond which its packets go elsewhere."""
+    connect_seconds: Seconds = 10.0
+    """Limit for the connection and the TLS handshake with a RadSec server."""
+    reconnect_seconds: Seconds = 10.0
+    """First pause before a RadSec server is connected to again; doubled each time."""
+    reconnect_max_seconds: Seconds = 300.0
+    """Longest such pause."""
 
 
 class Rtty(Section):

@@ -24,9 +24,18 @@ SESSION_ENDS = (
 )  # fmt: skip
 PROTOCOL_ERRORS = (
     "not_jsonrpc", "unknown_method", "bad_params", "bad_compression", "not_connected",
-    "foreign_answer", "number_range",
+    "foreign_answer", "number_range", "radius_fields", "radius_type", "radius_base64",
+    "radius_size", "radius_length",
 )  # fmt: skip
 PUSH_CAUSES = ("connect", "drift", "write", "retry", "hash", "ahead", "operator")
+RADIUS_KINDS = ("auth", "acct", "coa")
+RADIUS_DIRECTIONS = ("from_device", "to_device", "from_server", "to_server")
+RADIUS_DROPS = (
+    "malformed", "bad_code", "foreign_serial", "no_pool", "no_server", "no_device", "repeated",
+    "device_busy", "server_busy", "bad_authenticator", "bad_answer", "unexpected_answer",
+    "unknown_sender", "sessions_full", "too_big", "unreachable", "undeliverable", "no_answer",
+    "device_silent",
+)  # fmt: skip
 RECORD_KINDS = ("statistics", "healthcheck", "log", "event", "command", "device", "other")
 
 STREAMS = ("notice", "telemetry", "tail")
@@ -92,6 +101,7 @@ TABLE: tuple[Metric, ...] = (
     ),
     Metric("gw_device_answers_received_total", "counter", "Answers of devices to commands."),
     Metric("gw_device_messages_sent_total", "counter", "Requests sent to devices."),
+    Metric("gw_device_radius_sent_total", "counter", "RADIUS packets sent to devices."),
     Metric("gw_device_received_bytes_total", "counter", "Payload received from devices."),
     Metric("gw_device_sent_bytes_total", "counter", "Payload sent to devices."),
     Metric(
@@ -218,5 +228,42 @@ TABLE: tuple[Metric, ...] = (
         _SECONDS,
     ),
     Metric("gw_provisioning_waiting", "gauge", "Unknown devices that wait for a lookup."),
+    Metric(
+        "gw_radius_packets_total",
+        "counter",
+        "RADIUS packets that the proxy passed on or took.",
+        (("direction", RADIUS_DIRECTIONS), ("kind", RADIUS_KINDS)),
+    ),
+    Metric(
+        "gw_radius_dropped_total",
+        "counter",
+        "RADIUS packets that came to nothing.",
+        (("reason", RADIUS_DROPS),),
+    ),
+    Metric(
+        "gw_radius_undelivered_total",
+        "counter",
+        "RADIUS packets between device and proxy that found a queue full, or no session.",
+    ),
+    Metric("gw_radius_timeouts_total", "counter", "Times that a RADIUS server was silent."),
+    Metric("gw_radius_retries_total", "counter", "RADIUS requests sent once more."),
+    Metric(
+        "gw_radius_probes_total",
+        "counter",
+        "Probes of RADIUS servers.",
+        (("result", ("answered", "silent")),),
+    ),
+    Metric(
+        "gw_radius_answer_seconds", "histogram", "Time of a RADIUS server's answer.", (), _SECONDS
+    ),
+    Metric("gw_radius_in_flight", "gauge", "RADIUS requests that wait for a server."),
+    Metric("gw_radius_sessions", "gauge", "Accounting sessions."),
+    Metric("gw_radius_servers_down", "gauge", "RADIUS servers that do not answer."),
+    Metric("gw_radius_connections", "gauge", "RadSec connections that stand."),
+    Metric(
+        "gw_radius_connection_failures_total",
+        "counter",
+        "RadSec connections that failed or were lost.",
+    ),
     Metric("gw_process_starts_total", "counter", "Starts of this process slot."),
 )

@@ -29,6 +29,7 @@ class Operation(StrEnum):
     FREE_SCRIPT = "free_script"
     EDIT_SCRIPTS = "edit_scripts"
     READ_AUDIT = "read_audit"
+    RADIUS_POOLS = "radius_pools"
 
 
 _ADMINISTRATORS: Final = frozenset({Role.ROOT, Role.ADMIN})
@@ -40,6 +41,7 @@ PERMISSIONS: Final[dict[Operation, frozenset[Role]]] = {
     Operation.FREE_SCRIPT: frozenset({Role.ROOT}),
     Operation.EDIT_SCRIPTS: frozenset({Role.ROOT}),
     Operation.READ_AUDIT: _ADMINISTRATORS,
+    Operation.RADIUS_POOLS: _ADMINISTRATORS,
 }
 """northbound.md 3.1, 3.2, 4.1 and 4.2; who may manage users is below."""
 

@@ -19,6 +19,7 @@ import orjson
 from picows import WSMsgType
 
 from gw.core.ids import MAX_CONFIG_UUID, normalize_serial
+from gw.protocol import radius_tunnel
 from gw.simulator import messages
 from gw.simulator.backoff import Backoff
 from gw.simulator.commands import Reaction, react
@@ -372,6 +373,10 @@ class SimulatedDevice:
         frame = WSMsgType.BINARY if kind == "binary" else WSMsgType.TEXT
         self.send_frame(frame, garbage(kind, self.serial))
 
+    def send_radius(self, kind: str, packet: bytes) -> None:
+        """Send a RADIUS packet (`auth`, `acct` or `coa`) as the access point's proxy does."""
+        self.send_text(radius_tunnel.write(kind, packet))
+
     async def drain(self) -> None:
         """Wait until the transport takes more."""
         if self._link is not None:
@@ -404,6 +409,10 @@ class SimulatedDevice:
     async def wait_for_configure(self, deadline: float = 10.0) -> Message:
         """Return the next configure, done and answered; `outcome` tells how."""
         return await self.wait_for("configure", deadline)
+
+    async def wait_for_radius(self, deadline: float = 10.0) -> tuple[str, bytes]:
+        """Return kind and bytes of the next RADIUS packet."""
+        return radius_tunnel.read((await self.wait_for("", deadline)).raw)
 
     def frame_received(self, kind: WSMsgType, payload: bytes, whole: bool) -> None:
         """Take a frame from the connection."""

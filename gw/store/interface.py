@@ -200,6 +200,18 @@ class DeleteTelemetrySubscription(Op):
     uuid: str
 
 
+class PutRadiusPools(Op):
+    """Insert or replace."""
+
+    row: rows.RadiusPoolsRow
+
+
+class DeleteRadiusPools(Op):
+    """Delete the configuration of the RADIUS proxy."""
+
+    name: str = "pools"
+
+
 class PutUser(Op):
     """Insert or replace."""
 
@@ -373,6 +385,9 @@ class Reader(Protocol):
 
     async def devices_of_venue(self, venue: str, limit: int = 10_000) -> list[str]:
         """Serial numbers of the devices of a venue, ascending."""
+
+    async def radius_pools(self) -> rows.RadiusPoolsRow | None:
+        """The configuration of the RADIUS proxy, if there is one."""
 
     async def user_by_email(self, email: str) -> rows.UserRow | None:
         """One user, by lower-case e-mail."""

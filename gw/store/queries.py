@@ -23,6 +23,7 @@ from gw.store.tables import (
     DOCUMENTS,
     HEALTHCHECK,
     LOG,
+    RADIUS_POOLS,
     SCRIPT,
     SHADOW,
     STATISTICS,
@@ -334,6 +335,10 @@ class Queries(SecurityQueries):
             "ORDER BY serial_number LIMIT ?"
         )
         return [cells[0] for cells in await self._cells(sql, venue, limit)]
+
+    async def radius_pools(self) -> rows.RadiusPoolsRow | None:
+        """The configuration of the RADIUS proxy, if there is one."""
+        return await self._one(RADIUS_POOLS, "radius_pools", "name", "pools")
 
     async def user_by_email(self, email: str) -> rows.UserRow | None:
         """One user, by lower-case e-mail."""

@@ -231,6 +231,15 @@ class TelemetrySubscriptionRow(Row):
     until: int
 
 
+class RadiusPoolsRow(Row):
+    """The configuration of the RADIUS proxy: one row."""
+
+    name: str = "pools"
+    document: str = ""
+    """JSON text; it holds secrets."""
+    modified: int = 0
+
+
 class UserRow(Row):
     """A user of the security service; `document` holds the rest of UserInfo as JSON."""
 

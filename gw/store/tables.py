@@ -88,6 +88,7 @@ DEFAULT_CONFIGURATION: Final = Shape(rows.DefaultConfigurationRow)
 SCRIPT: Final = Shape(rows.ScriptRow)
 BLACKLIST: Final = Shape(rows.BlacklistRow)
 TELEMETRY_SUBSCRIPTION: Final = Shape(rows.TelemetrySubscriptionRow)
+RADIUS_POOLS: Final = Shape(rows.RadiusPoolsRow)
 USER: Final = Shape(rows.UserRow)
 TOKEN: Final = Shape(rows.TokenRow)
 
@@ -109,6 +110,7 @@ BLACKLISTED: Final = Table("blacklist", rows.BlacklistRow, "serial_number")
 TELEMETRY_SUBSCRIPTIONS: Final = Table(
     "telemetry_subscriptions", rows.TelemetrySubscriptionRow, "uuid"
 )
+RADIUS: Final = Table("radius_pools", rows.RadiusPoolsRow, "name")
 USERS: Final = Table("users", rows.UserRow, "id")
 TOKENS: Final = Table("tokens", rows.TokenRow, "access_hash")
 

@@ -81,6 +81,9 @@ class Downlink:
         elif record.kind == Kind.SEND_EVENT:
             head = records.decode(records.SendEvent, record.head)
             session.send_event(head.method, record.body)
+        elif record.kind == Kind.RADIUS:
+            packet = records.decode(records.RadiusPacket, record.head)
+            session.send_radius(packet.kind, record.body)
         elif record.kind == Kind.SESSION_CLOSE:
             order = records.decode(records.SessionClose, record.head)
             session.end(WSCloseCode(order.code), order.reason, f"coordinator: {order.reason}")

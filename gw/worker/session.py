@@ -19,7 +19,7 @@ from gw.core.ids import normalize_serial, serial_to_int
 from gw.core.records import RECORD_VERSION, Kind, PeerCertificate
 from gw.core.settings import CaPolicy
 from gw.ops import logs, metrics
-from gw.protocol import compression, configuration, jsonrpc, messages
+from gw.protocol import compression, configuration, jsonrpc, messages, radius_tunnel
 from gw.protocol.jsonrpc import Form, MalformedMessageError, ProtocolError
 from gw.worker import identity
 
@@ -52,6 +52,7 @@ _RECEIVED: Final = {
 }
 _ANSWERS: Final = metrics.index("gw_device_answers_received_total")
 _SENT: Final = metrics.index("gw_device_messages_sent_total")
+_RADIUS_SENT: Final = metrics.index("gw_device_radius_sent_total")
 _BYTES_IN: Final = metrics.index("gw_device_received_bytes_total")
 _BYTES_OUT: Final = metrics.index("gw_device_sent_bytes_total")
 
@@ -305,7 +306,7 @@ class Session(WSListener):
             elif form is Form.ANSWER:
                 self._answer(envelope, payload, now)
             else:
-                self.context.counters.add(_RECEIVED["radius"])
+                self._radius(payload, now)
         except ProtocolError as error:
             self._protocol_error(error)
         except UnicodeDecodeError as error:
@@ -460,6 +461,21 @@ class Session(WSListener):
         if result is not None and result.error in (0, 1) and result.uuid > 0:
             self.last_uuid, self.last_hash = result.uuid, result.hash
 
+    def _radius(self, payload: bytes, now: int) -> None:
+        """Pass on a RADIUS packet, which may come before `connect`."""
+        self.context.counters.add(_RECEIVED["radius"])
+        kind, packet = radius_tunnel.read(payload)
+        if not self.context.settings.radius.enabled:
+            return
+        serial = self.serial_number
+        if not serial:
+            assert self.certificate is not None
+            if self.certificate.verdict == identity.SIMULATED:
+                raise ProtocolError("not_connected", "a simulator's RADIUS packet before connect")
+            serial = serial_to_int(normalize_serial(self.certificate.common_name))
+        head = records.encode(records.RadiusPacket(RECORD_VERSION, kind))
+        self.context.uplink.publish(Kind.RADIUS, self.id, serial, now, head, packet, self)
+
     # -- requests
 
     def _room(self) -> bool:
@@ -511,6 +527,17 @@ class Session(WSListener):
             order.hash,
             order.again,
         )
+
+    def send_radius(self, kind: str, packet: bytes) -> None:
+        """Send a RADIUS packet; dropped, as UDP would, if the device takes nothing."""
+        transport = self.transport
+        if transport is None or self.ended or not self._room():
+            return
+        text = radius_tunnel.write(kind, packet)
+        transport.send(_TEXT, text)
+        self.tx_bytes += len(text)
+        self.context.counters.add(_RADIUS_SENT)
+        self.context.counters.add(_BYTES_OUT, len(text))
 
     def snapshot(self) -> records.SessionSnapshot:
         """Return what a new coordinator needs to know of this (connected) session."""

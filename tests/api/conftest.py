@@ -185,6 +185,21 @@ class FakeCoordinator:
     async def token_delete(self, given, _):
         await self.commit(interface.DeleteTokens(**given))
 
+    async def radius_put(self, given, body):
+        await self.commit(interface.PutRadiusPools(rows.RadiusPoolsRow(document=body.decode())))
+
+    async def radius_delete(self, given, _):
+        await self.commit(interface.DeleteRadiusPools())
+
+    async def radius_sessions(self, given, _):
+        return {"items": [], "more": False}
+
+    async def radius_serials(self, given, _):
+        return {"items": [AP], "more": False}
+
+    async def radius_disconnect(self, given, _):
+        return {"ended": 1}
+
     async def api_key_put(self, given, _):
         await self.commit(security_ops.PutApiKey(row_of(rows.ApiKeyRow, given["row"])))
 

@@ -439,6 +439,17 @@ async def test_blacklist(store):
     assert await store.blacklisted(B) is None
 
 
+async def test_radius_pools(store):
+    assert await store.radius_pools() is None
+    one, two = (rows.RadiusPoolsRow(document=text, modified=1) for text in ("{}", "[]"))
+    await write(store, ops.PutRadiusPools(one))
+    assert await store.radius_pools() == one
+    await write(store, ops.PutRadiusPools(two))
+    assert await store.radius_pools() == two
+    await write(store, ops.DeleteRadiusPools())
+    assert await store.radius_pools() is None
+
+
 async def test_users_and_their_tokens(store):
     one = full(rows.UserRow, id="1", email="b@x")
     two = rows.UserRow(id="2", email="a@x")

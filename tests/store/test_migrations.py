@@ -201,6 +201,7 @@ def test_the_tables_have_the_columns_of_the_rows(connection):
         ("capabilities", rows.CapabilitiesRow),
         ("default_configurations", rows.DefaultConfigurationRow),
         ("blacklist", rows.BlacklistRow),
+        ("radius_pools", rows.RadiusPoolsRow),
         ("users", rows.UserRow),
         ("tokens", rows.TokenRow),
     ):

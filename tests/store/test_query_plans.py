@@ -145,6 +145,7 @@ async def ask_small_tables(read):
     await read.default_configuration("a")
     await read.blacklist()
     await read.blacklisted(A)
+    await read.radius_pools()
     await read.users()
     await read.user("1")
     await read.user_by_email("a@x")
@@ -163,7 +164,7 @@ async def ask_small_tables(read):
 async def test_pages_of_small_tables_and_users(reader, path):
     read, seen = reader
     await ask_small_tables(read)
-    assert len(statements(seen)) == 19
+    assert len(statements(seen)) == 20
     assert [line for _, line in plans(path, seen) if "TEMP B-TREE" in line] == []
     assert [line for _, line in plans(path, seen) if line.startswith("SCAN tokens")] == []
 
@@ -226,6 +227,8 @@ def every_write():
         ops.DeleteTelemetrySubscription("u"),
         ops.PutBlacklist(rows.BlacklistRow(serial_number=A)),
         ops.DeleteBlacklist(A),
+        ops.PutRadiusPools(rows.RadiusPoolsRow(document="{}")),
+        ops.DeleteRadiusPools(),
         ops.PutUser(rows.UserRow(id="1", email="a@x")),
         ops.PutToken(token),
         ops.DeleteTokens(access_hash="h"),

@@ -103,3 +103,9 @@ CREATE INDEX audit_by_target ON audit (target, id, id);
 -- == configuration: history, validation ==
 
 -- == radius, rtty ==
+
+CREATE TABLE radius_pools (
+    name     text COLLATE "C" NOT NULL PRIMARY KEY,
+    document text COLLATE "C" NOT NULL,
+    modified bigint NOT NULL
+);

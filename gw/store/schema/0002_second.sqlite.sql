@@ -100,3 +100,9 @@ CREATE INDEX audit_by_target ON audit (target, id);
 -- == configuration: history, validation ==
 
 -- == radius, rtty ==
+
+CREATE TABLE radius_pools (
+    name     TEXT NOT NULL PRIMARY KEY,
+    document TEXT NOT NULL,
+    modified INTEGER NOT NULL
+) STRICT;

@@ -1,0 +1,1 @@
+"""RADIUS between devices and servers: codec, pools, accounting, and the proxy process."""
