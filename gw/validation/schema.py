@@ -183,7 +183,8 @@ def _at(document: Any, place: Sequence[str | int]) -> object:
     """Return the value at a place; a container, which is never shown, if it is not there."""
     try:
         for one in place:
-            document = document[one]
+            # The library gives names that look like numbers as numbers.
+            document = document[str(one) if isinstance(document, dict) else one]
     except (LookupError, TypeError):
         return ()
     return document

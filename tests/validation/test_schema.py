@@ -301,13 +301,21 @@ def test_a_wrong_file_is_refused_at_the_start(tmp_path, text):
         Schemas("", str(file))
 
 
-@pytest.mark.parametrize("name", ["0", "1", "a/b", "~", "a~1b", "", "ü", "\n", "-1", "99999999999"])
+@pytest.mark.parametrize("name", ["0", "1", "a/b", "~", "a~1b", "ü", "\n", "-1", "99999999999"])
 def test_places_with_unusual_names(name):
     document = {"definitions": {"wireless-encryption": {name: {"ieee80211w": "maybe"}}}}
     found = examine(json.dumps(document).encode(), Device(), BUILT_IN.of("ap"), 50)
     (one,) = found.problems
     assert one.context == ["definitions", "wireless-encryption", name, "ieee80211w"]
     assert '(it is "maybe")' in one.description
+
+
+@pytest.mark.parametrize("name", ["", "00", "+1"])
+def test_names_that_the_library_does_not_give_back_are_no_way_round(name):
+    document = {"definitions": {"wireless-encryption": {name: {"ieee80211w": "maybe"}}}}
+    found = examine(json.dumps(document).encode(), Device(), BUILT_IN.of("ap"), 50)
+    assert len(found.problems) == 1
+    assert found.failure == ""
 
 
 def test_a_schema_that_says_no_without_a_reason_is_no_yes(monkeypatch):
