@@ -279,6 +279,20 @@ class Executor:
         self._end(serial, answer.command)
         self.answers.take(serial, answer, message)
 
+    def requested(self, serial: str, uuid: str, document: str) -> bool:
+        """The message that a `request` asked for has come before its answer: that settles it.
+
+        False if no such command is still to be answered.
+        """
+        one = self._commands.get(uuid)
+        if one is None or (one.serial, one.name) != (serial, "request"):
+            return False
+        if one.state is not State.EXECUTING:
+            return False
+        self._end(serial, uuid)
+        self._commands.finish(uuid, State.COMPLETED, results=document, answered=True)
+        return True
+
     def sent(self, uuid: str) -> None:
         """A worker has handed a request that is not answered to its device's socket."""
         self._commands.finish(uuid, State.COMPLETED, results='{"result":"sent"}')

@@ -143,8 +143,10 @@ class Messages:
 
     def _requested(self, serial: str, command: str | None, document: bytes, now: int) -> None:
         """The message that a `request` asked for: the command's result (2.2, 3.12)."""
-        if command:
-            text = document.decode()
+        if not command:
+            return
+        text = document.decode()
+        if not self._executor.requested(serial, command, text):
             self._work.write(PutRequestResult(command, serial, text, now), len(text) + 256)
 
     def _recovery(

@@ -111,6 +111,27 @@ async def test_request_brings_the_message_with_its_id(gateway, join, wanted):
     assert await gateway.get(f"command/{command['UUID']}") == command
 
 
+async def test_requested_message_may_come_before_the_answer_or_without_it(gateway, join):
+    """Then it settles the command, and the answer changes nothing."""
+    device = await join("02a0d300001b", faults=Faults(silent=frozenset({"request"})))
+    device.faults = Faults(silent=frozenset({"request"}))
+    asking = asyncio.create_task(send(gateway, device, "request", message="healthcheck"))
+    message = await device.wait_for("request", WAIT)
+    command = (await asking).json()
+    assert (command["status"], command["results"]) == ("completed", {"unit": {"memory": 27.4}})
+    status = {"error": 1, "text": "too late"}
+    body = {"serial": device.serial, "uuid": device.uuid, "status": status}
+    device.send_text(json.dumps({"jsonrpc": "2.0", "id": message.id, "result": body}).encode())
+    await device.confirm(WAIT)
+    device.send_state()
+    await gateway.wait_metric("gw_store_records_committed_total", 1, kind="statistics")
+    shown = await gateway.get(f"command/{command['UUID']}")
+    assert shown.pop("lateAnswer")["status"] == status
+    assert shown == command
+    # Its place is free for the next one.
+    assert (await send(gateway, device, "leds", pattern="on")).status_code == 200
+
+
 async def test_devices_refusal_is_a_400_with_the_command(gateway, join):
     device = await join("02a0d3000012", platform="switch")
     answer = await send(gateway, device, "factory", keepRedirector=False)
