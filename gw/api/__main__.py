@@ -7,6 +7,7 @@ import logging
 import signal
 import socket
 import ssl
+from collections.abc import Callable
 from typing import Any, Final
 
 import uvloop
@@ -72,6 +73,7 @@ async def _serve(bootstrap: Bootstrap) -> None:
         certificate=certificate,
         note_refusal=notes.refused,
         validation=validation,
+        count_terminals=_terminal_counter(bootstrap.counters_memfd),
     )
     observe = _observer(page)
     count_login = _login_counter(page)
@@ -205,6 +207,13 @@ def _validation_counter(page: metrics.CounterPage) -> CountValidation:
         for result in ("valid", "invalid", "failed")
     }
     return lambda result: page.add(by_result[result])
+
+
+def _terminal_counter(memfd: int) -> Callable[[], tuple[int, int]]:
+    """Count in the pages of all processes: the rtty process writes its own."""
+    slots = metrics.AllSlots(memfd)
+    live, begun = metrics.index("gw_rtty_sessions"), metrics.index("gw_rtty_sessions_total")
+    return lambda: (slots.total(live), slots.total(begun))
 
 
 def _observer(page: metrics.CounterPage) -> Observe:

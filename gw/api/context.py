@@ -13,6 +13,7 @@ from litestar.connection import ASGIConnection
 
 from gw.api.configuration_validation import ConfigurationValidation
 from gw.api.coordinator_client import DEFAULT_SECONDS, Answer
+from gw.api.terminal_places import TerminalPlaces
 from gw.core.errors import ApiError
 from gw.core.settings import Settings
 from gw.store.interface import Reader
@@ -65,7 +66,14 @@ class Context:
     note_refusal: Callable[[ApiError], None] = ignored
     """Told of each request that was refused with 403."""
     validation: ConfigurationValidation = field(default_factory=ConfigurationValidation)
+    count_terminals: Callable[[], tuple[int, int]] = lambda: (0, 0)
+    """Terminal sessions that there are, and how many there ever were."""
+    terminals: TerminalPlaces = field(init=False)
     started: float = field(default_factory=time.time)
+
+    def __post_init__(self) -> None:
+        """Make what all listeners share."""
+        self.terminals = TerminalPlaces(self.settings.rtty, self.count_terminals)
 
     @property
     def max_page(self) -> int:

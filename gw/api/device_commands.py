@@ -50,7 +50,7 @@ _SIGNATURE: Final = "FWsignature"
         tag="Commands",
         answer=CommandDocument,
         body=Body,
-        details="Waits until the device has answered: `" + "`, `".join(COMMANDS) + "`. "
+        details="Waits until the device has answered: `" + "`, `".join(BODIES) + "`. "
         "`factory` and `upgrade` wait for a device that is away.",
     ),
 )
@@ -63,9 +63,9 @@ async def device_command(
 ) -> Answer:
     """Send a command and answer what became of it."""
     serial = path_serial(serial_number)
-    rules = COMMANDS.get(command)
-    if rules is None:
+    if command not in BODIES:
         raise ApiError(1031, command[:40])
+    rules = COMMANDS[command]
     if rules.administrator and not may(caller.role, Operation.ADMINISTRATIVE_COMMAND):
         raise ApiError(7)
     await check_device(context, serial, command)

@@ -103,7 +103,10 @@ class Executor:
             command = COMMANDS.get(one.name)
             if command is None:
                 continue
-            if one.state is State.PENDING:
+            if one.state is State.PENDING and command.secret:
+                text = "the gateway restarted before it was sent"
+                self._commands.finish(one.uuid, State.FAILED, error_text=text)
+            elif one.state is State.PENDING:
                 self._wait_for(one, one.run_at)
             elif one.state is State.WAITING:
                 self.answers.await_file(one, now)
@@ -149,7 +152,7 @@ class Executor:
             submitted_by=arguments.get("by", ""),
             submitted=now,
             run_at=when,
-            details=params.decode(),
+            details=arguments.get("details") or params.decode(),
             waiting_for_file=int(bool(arguments.get("file"))),
             attach_type=arguments.get("file", ""),
             deferred=bool(arguments.get("deferred")),
@@ -345,6 +348,7 @@ class Executor:
             self._commands.finish(one.uuid, **one.verdict)
             return
         waits = command.later or one.run_at > 0 or (arrived is False and one.session == 0)
+        waits = waits and not command.secret
         limit = self._settings.attempts
         to = after_loss(
             command.kind, arrived=arrived, waits=waits, attempts=one.attempts, limit=limit

@@ -35,6 +35,8 @@ class Command(msgspec.Struct, frozen=True, kw_only=True):
     """Only for the roles root and admin."""
     parallel: bool = False
     """May run beside another command of the device."""
+    secret: bool = False
+    """Its row does not keep its params, so it is not sent again by itself."""
     simulators: bool = False
     """Simulated devices take it (southbound.md 3.4)."""
 
@@ -66,6 +68,7 @@ COMMANDS: Final[dict[str, Command]] = {
     "certupdate": Command(method="certupdate", seconds=60, kind=_ONCE, administrator=True),
     "transfer": Command(method="transfer", seconds=60, kind=_ONCE, again=True, administrator=True),
     "package": Command(method="package", seconds=300, kind=_ONCE),
+    "rtty": Command(method="rtty", seconds=60, kind=_ONCE, parallel=True, secret=True),
 }
 """The commands other than `configure` and `telemetry`, by their name in REST paths."""
 

@@ -42,7 +42,7 @@ class Stranger(Protocol):
 class _Stranger:
     def __init__(self, acceptor: Acceptor, address: str) -> None:
         self.address = address
-        self.transport: asyncio.BaseTransport | None = None
+        self.transport: asyncio.Transport | None = None
         self.task: asyncio.Task[None] | None = None
         self._acceptor = acceptor
         self._timer = asyncio.get_running_loop().call_later(
@@ -57,7 +57,7 @@ class _Stranger:
         """Close it, with a reason of gw_rtty_refused_total."""
         self.settle()
         self._acceptor.refused(self.address, reason, "")
-        if isinstance(self.transport, asyncio.Transport):
+        if self.transport is not None:
             self.transport.abort()
         elif self.task is not None:
             self.task.cancel()
@@ -138,13 +138,14 @@ class Acceptor:
             for option in _KEEPALIVE:
                 connection.setsockopt(*option)
             if await hello_came(connection, loop.time() + self.seconds):
-                stranger.transport, _ = await loop.connect_accepted_socket(
+                transport, _ = await loop.connect_accepted_socket(
                     lambda: self._protocol(stranger),
                     connection,
                     ssl=self._tls(),
                     ssl_handshake_timeout=self.seconds,
                     ssl_shutdown_timeout=2.0,
                 )
+                stranger.transport = transport
                 return
         except asyncio.CancelledError:
             pass  # `give_up` has told of it

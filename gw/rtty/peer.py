@@ -7,7 +7,7 @@ a slow browser slows the device's shell, and nothing piles up here.
 from __future__ import annotations
 
 import asyncio
-from typing import Final
+from typing import Final, cast
 
 from gw.rtty.sessions import Peer as SessionPeer
 from gw.rtty.sessions import Session
@@ -32,10 +32,10 @@ class Peer(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Set the limit of unsent bytes."""
-        assert isinstance(transport, asyncio.Transport)
-        self.transport = transport
+        # No check: uvloop's transports are no subclass.
+        self.transport = cast("asyncio.Transport", transport)
         self._live.add(self)
-        transport.set_write_buffer_limits(high=self._buffer_bytes)
+        self.transport.set_write_buffer_limits(high=self._buffer_bytes)
 
     def connection_lost(self, error: Exception | None) -> None:
         """Tell the session."""

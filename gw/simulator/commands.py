@@ -29,6 +29,8 @@ class Reaction(msgspec.Struct, kw_only=True):
     """What to send with the `request_uuid` of the request."""
     act: Act | None = None
     """What to do after the agent's delay."""
+    terminal: bool = False
+    """Whether to connect to the remote terminal that the params name."""
     later: list[dict[str, Any]] = []
     """What to send after the agent's delay, before `act`."""
 
@@ -76,8 +78,12 @@ def _switch(
             for step in ("download", "install", "reboot")
         ]
         return done
-    if method == "rtty" and not params.keys() >= _RTTY_MEMBERS:
-        return answer(error=1, text="RTTY cmd parse failed")
+    if method == "rtty":
+        if not params.keys() >= _RTTY_MEMBERS:
+            return answer(error=1, text="RTTY cmd parse failed")
+        done = answer(error=0, text="Success")
+        done.terminal = True
+        return done
     if method == "script":
         return _script(answer_id, serial, uuid, params)
     if method == "telemetry":
@@ -118,10 +124,15 @@ def _access_point(
         return done
     if method == "wifiscan":
         return answer(error=0, text="Success", resultCode=1, scan=_SCAN)
+    if method == "rtty":
+        if not params.keys() >= _RTTY_MEMBERS:
+            return answer(error=2, text="invalid parameters")
+        done = answer(error=0, text="Command was executed")
+        done.terminal = True
+        return done
     known = {
         "ping": "Success",
         "leds": "success",
-        "rtty": "Command was executed",
         "telemetry": "Success",
         "trace": "Success",
         "package": "Success",

@@ -26,6 +26,7 @@ from gw.simulator.commands import Reaction, react
 from gw.simulator.configure import Memory, Outcome, config_hash, configure
 from gw.simulator.connection import Closed, Link, open_link
 from gw.simulator.faults import GARBAGE, Drift, Faults, Garbage, garbage
+from gw.simulator.rtty import RttyAgent, agent_of
 from gw.simulator.tls import client_context
 
 RECEIVE_LIMIT: Final[dict[messages.Platform, int]] = {"ap": 32_768, "switch": 4_194_304}
@@ -171,6 +172,9 @@ class SimulatedDevice:
         self._template: messages.StateTemplate | None = None
         self._link: Link | None = None
         self._closed: asyncio.Future[Closed] | None = None
+        self.terminals: list[RttyAgent] = []
+        """Remote terminals that this device was asked for; the last `keep` ones."""
+        self._terminal_tasks: set[asyncio.Task[str]] = set()
         self._timers: set[asyncio.TimerHandle] = set()
         self._unread: dict[str, deque[Message]] = {}
         self._waiters: dict[str, deque[asyncio.Future[Message]]] = {}
@@ -315,9 +319,18 @@ class SimulatedDevice:
         for timer in self._timers:
             timer.cancel()
         self._timers.clear()
+        for task in self._terminal_tasks:
+            task.cancel()
         if self._link is not None:
             self._link.cut()
         self._save()
+
+    async def end_terminals(self) -> None:
+        """End the remote terminals, and wait until their connections are closed."""
+        tasks = list(self._terminal_tasks)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
     # -- sending -------------------------------------------------------------------------------
 
@@ -514,8 +527,26 @@ class SimulatedDevice:
                 self.send_state(request_uuid)
             elif reaction.report == "healthcheck":
                 self.send_healthcheck(request_uuid=request_uuid)
+        if reaction.terminal:
+            self._open_terminal(message.params)
         if reaction.later or reaction.act:
             self._later(self.action_delay, lambda: self._act(reaction, message))
+
+    def _open_terminal(self, params: dict[str, Any]) -> None:
+        context = None if self._pki is None else client_context(self._pki, self.serial)
+        try:
+            agent = agent_of(params, context)
+        except ValueError:
+            return  # it cannot connect there, and nobody learns of it
+        self.terminals = [*self.terminals, agent][-max(1, self._keep) :]
+        task = asyncio.get_running_loop().create_task(agent.run())
+        self._terminal_tasks.add(task)
+        task.add_done_callback(self._terminal_ended)
+
+    def _terminal_ended(self, task: asyncio.Task[str]) -> None:
+        self._terminal_tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self.last_error = f"rtty: {type(error).__name__}: {error}"[:200]
 
     def _act(self, reaction: Reaction, message: Message) -> None:
         for body in reaction.later:

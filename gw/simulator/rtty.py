@@ -6,7 +6,6 @@ Framing and order are those of southbound.md 6.2. The words: `exit`, `size`, `fl
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import ssl
 from typing import Any, Final
 
@@ -14,6 +13,7 @@ from gw.rtty import frames
 from gw.rtty.frames import Decoder, Frame, Kind, Registration
 
 _CONNECT_SECONDS: Final = 10.0
+_CLOSE_SECONDS: Final = 1.0
 _READ: Final = 65_536
 _TERMINAL: Final = 5
 """The agent's number of its one terminal."""
@@ -74,8 +74,10 @@ class RttyAgent:
         finally:
             beating.cancel()
             writer.close()
-            with contextlib.suppress(OSError, TimeoutError):
-                await asyncio.wait_for(writer.wait_closed(), 1.0)
+            try:
+                await asyncio.wait_for(writer.wait_closed(), _CLOSE_SECONDS)
+            except (OSError, TimeoutError, asyncio.CancelledError):
+                writer.transport.abort()
 
     def send(self, data: bytes) -> None:
         """Send bytes as they are."""
