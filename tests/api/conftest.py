@@ -237,6 +237,7 @@ def settings(tmp_path):
     made = Settings()
     made.run.data = str(tmp_path)
     made.security.login_attempts_per_minute = 40
+    made.rtty.enabled = True
     return made
 
 
