@@ -24,6 +24,7 @@ from gw.coordinator.announcer import Announcer
 from gw.coordinator.command_checks import CommandChecks
 from gw.coordinator.commands import Commands
 from gw.coordinator.executor import Executor
+from gw.coordinator.firmware import Firmwares
 from gw.coordinator.handlers import Handlers
 from gw.coordinator.intake import Intake
 from gw.coordinator.keeper import Keeper
@@ -198,11 +199,14 @@ async def serve(bootstrap: Bootstrap) -> None:
     checks = CommandChecks(settings.signatures, client)
     executor = Executor(work, store, links, presence, shadows, commands, checks, settings)
     executor.load()
-    client = provisioning_client(settings.provisioning)
-    provisioning = Provisioning(settings.provisioning, client, counters)
+    inventory = provisioning_client(settings.provisioning)
+    provisioning = Provisioning(settings.provisioning, inventory, counters)
     admission = Admission(settings, provisioning, links, shadows, counters)
     proxy = next((ends for ends in bootstrap.rings if ends.name == "radius"), None)
     radius = Radius(proxy, links, presence, work, store, settings.radius, counters)
+    firmwares = Firmwares(work, shadows, commands, executor, counters)
+    for firmware in await store.default_firmwares(limit=100_000):
+        firmwares.rows[firmware.device_type] = firmware
     handlers = Handlers(
         settings,
         work,
@@ -217,6 +221,7 @@ async def serve(bootstrap: Bootstrap) -> None:
         telemetry,
         venues,
         radius,
+        firmwares,
         counters,
         bootstrap.generation,
     )
@@ -257,6 +262,7 @@ async def serve(bootstrap: Bootstrap) -> None:
                     streams,
                     telemetry,
                     radius,
+                    firmwares,
                 ],
             )
             tasks.append(asyncio.create_task(requests.run()))
@@ -280,6 +286,8 @@ async def serve(bootstrap: Bootstrap) -> None:
     intake.stop()
     await tasks[0]
     await admission.close()
+    await firmwares.close()
+    await inventory.aclose()
     await client.aclose()
     await keeper.close()
     if venues is not None:

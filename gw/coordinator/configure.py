@@ -108,7 +108,7 @@ class Configure:
         shadow.strict = bool(arguments.get("strict"))
         self._commands.create(row)
         self._change(shadow, document, content, row, "operator" if equal else "write")
-        if self._presence.of(shadow.serial) is None:
+        if self._presence.of(shadow.serial) is None or shadow.barred:
             await self._work.durable()
             return states.PENDING
         return await self._wait(uuid)

@@ -9,6 +9,7 @@ from gw.coordinator import onboarding
 from gw.coordinator.admission import Admission, Arrival, Decision
 from gw.coordinator.announcer import Announcer
 from gw.coordinator.executor import Executor
+from gw.coordinator.firmware import Firmwares
 from gw.coordinator.keeper import Keeper
 from gw.coordinator.links import Links
 from gw.coordinator.messages import Messages, received_at
@@ -53,6 +54,7 @@ class Handlers:
         telemetry: Telemetry,
         venues: Venues | None,
         radius: Radius,
+        firmwares: Firmwares,
         counters: metrics.CounterPage,
         generation: int,
     ) -> None:
@@ -70,6 +72,8 @@ class Handlers:
         self._counters = counters
         self._generation = generation
         self.admission = admission
+        self._firmwares = firmwares
+        firmwares.lifted = lambda shadow: keeper.push(shadow, "write")
         admission.decided = self._unknown
         self._messages = Messages(work, keeper, executor, announcer, telemetry, venues)
         self.defaults: dict[str, DefaultConfigurationRow] = {}
@@ -200,6 +204,7 @@ class Handlers:
         if not again:
             log.info("device connected", serial=serial, address=head.address,
                      firmware=params.firmware, uuid=params.uuid)  # fmt: skip
+        self._firmwares.check(shadow)
         report = Report(head.uuid, head.config_hash, Source.CONNECT)
         self._keeper.report(shadow, session, report)
         self._executor.connected(serial)
@@ -274,6 +279,7 @@ class Handlers:
             return
         self._executor.resume(serial, session.id, head.unanswered)
         self._attach(shadow, session)
+        self._firmwares.check(shadow)
         self._keeper.resume(shadow, session, head.unanswered)
         self.telemetry.resumed(serial, session.id)
         if head.last_uuid >= 0:

@@ -166,6 +166,9 @@ class Keeper:
     def push(self, shadow: Shadow, cause: Cause) -> bool:
         """Send the target now if the device is here and nothing is under way."""
         session = self._presence.of(shadow.serial)
+        if shadow.barred:
+            shadow.set(self._work, hold=shadow.barred)
+            return False
         if session is None or shadow.in_flight is not None or not shadow.facts().target_uuid:
             return False
         self._send(shadow, session, shadow.facts().target_uuid, cause)

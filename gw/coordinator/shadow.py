@@ -34,7 +34,7 @@ class InFlight(msgspec.Struct):
 class Shadow:
     """One device. All changes go through `set`, which writes them as well."""
 
-    __slots__ = ("in_flight", "probe", "row", "session", "strict", "touched")
+    __slots__ = ("barred", "in_flight", "probe", "row", "session", "strict", "touched")
 
     def __init__(self, row: rows.ShadowRow) -> None:
         self.row = row
@@ -43,6 +43,8 @@ class Shadow:
         self.in_flight: InFlight | None = None
         self.probe = ""
         """UUID of a `ping` that asks for the active configuration."""
+        self.barred = ""
+        """Why no configuration is sent for now, such as its firmware; empty: no reason."""
         self.strict = False
         """The change under way is to end as `failed` if the device refuses it."""
         self.touched = time.monotonic()
@@ -68,6 +70,7 @@ class Shadow:
             self.in_flight is not None,
             row.device_type == "switch",
             row.quarantined,
+            self.barred,
         )
 
     def set(self, work: Committer, **values: Any) -> None:
@@ -113,6 +116,10 @@ class Shadows:
         if shadow is not None:
             shadow.touched = time.monotonic()
         return shadow
+
+    def connected(self) -> list[Shadow]:
+        """Return those whose device is here."""
+        return [shadow for shadow in self._known.values() if shadow.session]
 
     def missing(self, serials: set[str]) -> list[str]:
         """Return those that are not in memory."""

@@ -265,5 +265,10 @@ TABLE: tuple[Metric, ...] = (
         "counter",
         "RadSec connections that failed or were lost.",
     ),
+    Metric(
+        "gw_firmware_upgrades_total",
+        "counter",
+        "Upgrades made for devices below the minimum firmware of their type.",
+    ),
     Metric("gw_process_starts_total", "counter", "Starts of this process slot."),
 )

@@ -60,6 +60,8 @@ class Facts(msgspec.Struct):
     """A `configure` is under way and may still be answered."""
     is_switch: bool = False
     quarantined: bool = False
+    barred: str = ""
+    """Why nothing may be sent for now; empty: it may."""
 
     @property
     def substituted(self) -> bool:
@@ -177,6 +179,8 @@ def decide(report: Report, facts: Facts, policy: ResendPolicy, now: float) -> Ac
         return Adopt()
     if facts.in_flight:
         return Wait()
+    if facts.barred:
+        return Hold(facts.barred)
     if refused:
         return Hold(HOLD_REJECTED)
     if matches:

@@ -176,6 +176,18 @@ class DeleteScript(Op):
     id: str
 
 
+class PutDefaultFirmware(Op):
+    """Insert or replace."""
+
+    row: rows.DefaultFirmwareRow
+
+
+class DeleteDefaultFirmware(Op):
+    """Delete by device type."""
+
+    device_type: str
+
+
 class PutBlacklist(Op):
     """Insert or replace."""
 
@@ -372,6 +384,14 @@ class Reader(Protocol):
         """By name."""
 
     async def default_configuration(self, name: str) -> rows.DefaultConfigurationRow | None:
+        """One."""
+
+    async def default_firmwares(
+        self, *, offset: int = 0, limit: int = 100
+    ) -> list[rows.DefaultFirmwareRow]:
+        """By device type."""
+
+    async def default_firmware(self, device_type: str) -> rows.DefaultFirmwareRow | None:
         """One."""
 
     async def blacklist(self, *, offset: int = 0, limit: int = 100) -> list[rows.BlacklistRow]:

@@ -18,6 +18,7 @@ from gw.store.tables import (
     CAPABILITIES,
     COMMAND,
     DEFAULT_CONFIGURATION,
+    DEFAULT_FIRMWARE,
     DEVICE,
     DEVICES,
     DOCUMENTS,
@@ -313,6 +314,16 @@ class Queries(SecurityQueries):
     async def default_configuration(self, name: str) -> rows.DefaultConfigurationRow | None:
         """One."""
         return await self._one(DEFAULT_CONFIGURATION, "default_configurations", "name", name)
+
+    async def default_firmwares(
+        self, *, offset: int = 0, limit: int = 100
+    ) -> list[rows.DefaultFirmwareRow]:
+        """By device type."""
+        return await self._page(DEFAULT_FIRMWARE, "default_firmwares", "device_type", offset, limit)
+
+    async def default_firmware(self, device_type: str) -> rows.DefaultFirmwareRow | None:
+        """One."""
+        return await self._one(DEFAULT_FIRMWARE, "default_firmwares", "device_type", device_type)
 
     async def blacklist(self, *, offset: int = 0, limit: int = 100) -> list[rows.BlacklistRow]:
         """By serial number."""

@@ -42,6 +42,8 @@ class DeviceRow(Row):
     last_fw_update: int = 0
     last_recorded_contact: int = 0
     certificate_expiry: int = 0
+    firmware_image: str = ""
+    """URL of the image that an `upgrade` of the gateway's own was sent for; empty: none."""
 
     configuration: str = ""
     """Desired configuration: JSON text without a top-level uuid; empty: none."""
@@ -90,6 +92,7 @@ class ShadowRow(Row):
     last_configuration_change: int
     last_fw_update: int
     certificate_expiry: int
+    firmware_image: str
     config_uuid: int
     config_hash: str
     pending_uuid: int
@@ -203,6 +206,21 @@ class DefaultConfigurationRow(Row):
     """JSON array; `*` is any."""
     description: str = ""
     platform: str = ""
+    created: int = 0
+    last_modified: int = 0
+
+
+class DefaultFirmwareRow(Row):
+    """Firmware for the devices of one type (northbound.md 2.7)."""
+
+    device_type: str
+    """`compatible` of the devices."""
+    uri: str
+    revision: str
+    minimum_revision: str = ""
+    """Devices with an older one are upgraded before they are configured; empty: none is."""
+    description: str = ""
+    image_creation_date: int = 0
     created: int = 0
     last_modified: int = 0
 

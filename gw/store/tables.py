@@ -85,6 +85,7 @@ LOG: Final = Shape(rows.LogRow)
 CAPABILITIES: Final = Shape(rows.CapabilitiesRow)
 COMMAND: Final = Shape(rows.CommandRow)
 DEFAULT_CONFIGURATION: Final = Shape(rows.DefaultConfigurationRow)
+DEFAULT_FIRMWARE: Final = Shape(rows.DefaultFirmwareRow)
 SCRIPT: Final = Shape(rows.ScriptRow)
 BLACKLIST: Final = Shape(rows.BlacklistRow)
 TELEMETRY_SUBSCRIPTION: Final = Shape(rows.TelemetrySubscriptionRow)
@@ -105,6 +106,7 @@ COMMANDS: Final = Table("commands", rows.CommandRow, "uuid")
 DEFAULT_CONFIGURATIONS: Final = Table(
     "default_configurations", rows.DefaultConfigurationRow, "name"
 )
+DEFAULT_FIRMWARES: Final = Table("default_firmwares", rows.DefaultFirmwareRow, "device_type")
 SCRIPTS: Final = Table("scripts", rows.ScriptRow, "id")
 BLACKLISTED: Final = Table("blacklist", rows.BlacklistRow, "serial_number")
 TELEMETRY_SUBSCRIPTIONS: Final = Table(

@@ -16,6 +16,7 @@ from gw.store.tables import (
     BLACKLISTED,
     COMMANDS,
     DEFAULT_CONFIGURATIONS,
+    DEFAULT_FIRMWARES,
     DEVICE_DOCUMENTS,
     DEVICES,
     DOCUMENTS,
@@ -259,6 +260,10 @@ WRITERS: Final[dict[type[interface.Op], Writer]] = {
     interface.DeleteScript: _many("DELETE FROM scripts WHERE id = ?", "id"),
     interface.PutRadiusPools: _put(RADIUS),
     interface.DeleteRadiusPools: _many("DELETE FROM radius_pools WHERE name = ?", "name"),
+    interface.PutDefaultFirmware: _put(DEFAULT_FIRMWARES),
+    interface.DeleteDefaultFirmware: _many(
+        "DELETE FROM default_firmwares WHERE device_type = ?", "device_type"
+    ),
     interface.PutBlacklist: _put(BLACKLISTED),
     interface.DeleteBlacklist: _many("DELETE FROM blacklist WHERE serial_number = ?", "serial"),
     interface.PutTelemetrySubscription: _put(TELEMETRY_SUBSCRIPTIONS),

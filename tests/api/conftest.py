@@ -167,6 +167,13 @@ class FakeCoordinator:
     async def default_configuration_delete(self, given, _):
         await self.commit(interface.DeleteDefaultConfiguration(given["name"]))
 
+    async def default_firmware_put(self, given, _):
+        row = row_of(rows.DefaultFirmwareRow, given["row"])
+        await self.commit(interface.PutDefaultFirmware(row))
+
+    async def default_firmware_delete(self, given, _):
+        await self.commit(interface.DeleteDefaultFirmware(given["device_type"]))
+
     async def blacklist_put(self, given, _):
         await self.commit(interface.PutBlacklist(row_of(rows.BlacklistRow, given["row"])))
 

@@ -89,3 +89,50 @@ async def test_system(api):
     assert (await api.get("/system?command=extraConfiguration")).json() == {}
     assert description(await api.get("/system")).startswith("1031: ")
     assert description(await api.post("/system")).startswith("1004: ")
+
+
+IMAGE = {"uri": "https://images.example/a.bin", "revision": "TIP-v4.2.0"}
+
+
+async def test_default_firmwares(api):
+    url = "/default_firmware/acme_ap7"
+    assert description(await api.get(url), 404)
+    given = IMAGE | {"description": "d", "imageCreationDate": 17, "minimumRevision": "v4.1"}
+    made = await api.post(url, json=given)
+    assert made.status_code == 200, made.text
+    shown = made.json()
+    assert shown == given | {
+        "deviceType": "acme_ap7", "created": shown["created"], "lastModified": shown["created"],
+    }  # fmt: skip
+    assert (await api.get(url)).json() == shown
+    assert (await api.get("/default_firmwares")).json() == {"firmwares": [shown]}
+    assert (await api.get("/default_firmwares?countOnly=true")).json() == {"count": 1}
+    assert (await api.get("/default_firmwares?limit=0")).json() == {"firmwares": []}
+    assert description(await api.post(url, json=given)).startswith("1175: ")
+    changed = (await api.put(url, json={"minimumRevision": ""})).json()
+    assert changed == shown | {"minimumRevision": "", "lastModified": changed["lastModified"]}
+    gone = await api.delete(url)
+    assert (gone.status_code, gone.content) == (200, b"")
+    assert description(await api.delete(url), 404)
+    assert description(await api.put(url, json={}), 404)
+
+
+@pytest.mark.parametrize(
+    ("body", "number"),
+    [
+        ({"revision": "v1.0"}, 1018),
+        ({"uri": IMAGE["uri"]}, 1018),
+        (IMAGE | {"uri": "ftp://x/a.bin"}, 1152),
+        (IMAGE | {"uri": "https:///a.bin"}, 1152),
+        (IMAGE | {"uri": "images.example"}, 1152),
+        (IMAGE | {"minimumRevision": "latest"}, 1018),
+        (IMAGE | {"minimumRevision": "v4.3"}, 1018),
+        (IMAGE | {"revision": "devel", "minimumRevision": "v4.2"}, 1018),
+        (IMAGE | {"imageCreationDate": -1}, 1018),
+        (IMAGE | {"description": "x" * 5000}, 1018),
+        (IMAGE | {"revision": 4}, 1003),
+    ],
+)
+async def test_default_firmware_refused(api, body, number):
+    answer = await api.post("/default_firmware/x", json=body)
+    assert description(answer).startswith(f"{number}: ")

@@ -44,6 +44,9 @@ DECISIONS = [
     # What is not managed
     ("nothing stored", {}, (1, "", CONNECT), Hold(rules.HOLD_NOTHING)),
     ("quarantine", PENDING | {"quarantined": True}, (1, "", CONNECT), Hold(rules.HOLD_QUARANTINED)),
+    ("firmware too old", STORED | {"barred": "old"}, (1, "", CONNECT), Hold("old")),
+    ("in step with a firmware too old", STORED | {"barred": "old"}, (100, "", STATE), InStep()),
+    ("adopted with a firmware too old", PENDING | {"barred": "old"}, (200, "", STATE), Adopt()),
     ("uuid 0 at connect", STORED, (0, "", CONNECT), Hold(rules.HOLD_UNMANAGED)),
     ("uuid 0 at connect, change waiting", PENDING, (0, "", CONNECT), Hold(rules.HOLD_UNMANAGED)),
     ("uuid 0 in a state says nothing", STORED | SWITCH, (0, "", STATE), Wait()),

@@ -396,6 +396,17 @@ async def test_delete_commands(store):
 # documents, users, tokens
 
 
+async def test_default_firmwares(store):
+    one = full(rows.DefaultFirmwareRow, device_type="b")
+    two = rows.DefaultFirmwareRow(device_type="a", uri="https://x/", revision="v1")
+    await write(store, ops.PutDefaultFirmware(one), ops.PutDefaultFirmware(two))
+    assert await store.default_firmwares() == [two, one]
+    assert await store.default_firmwares(offset=1, limit=1) == [one]
+    assert await store.default_firmware("b") == one
+    await write(store, ops.DeleteDefaultFirmware("b"))
+    assert await store.default_firmware("b") is None
+
+
 async def test_default_configurations(store):
     one = full(rows.DefaultConfigurationRow, name="b")
     two = rows.DefaultConfigurationRow(name="a", configuration="{}")

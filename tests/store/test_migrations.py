@@ -200,6 +200,7 @@ def test_the_tables_have_the_columns_of_the_rows(connection):
         ("commands", rows.CommandRow),
         ("capabilities", rows.CapabilitiesRow),
         ("default_configurations", rows.DefaultConfigurationRow),
+        ("default_firmwares", rows.DefaultFirmwareRow),
         ("blacklist", rows.BlacklistRow),
         ("radius_pools", rows.RadiusPoolsRow),
         ("users", rows.UserRow),

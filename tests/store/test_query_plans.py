@@ -143,6 +143,8 @@ async def ask_small_tables(read):
     await read.capabilities(A)
     await read.default_configurations()
     await read.default_configuration("a")
+    await read.default_firmwares()
+    await read.default_firmware("a")
     await read.blacklist()
     await read.blacklisted(A)
     await read.radius_pools()
@@ -164,7 +166,7 @@ async def ask_small_tables(read):
 async def test_pages_of_small_tables_and_users(reader, path):
     read, seen = reader
     await ask_small_tables(read)
-    assert len(statements(seen)) == 20
+    assert len(statements(seen)) == 22
     assert [line for _, line in plans(path, seen) if "TEMP B-TREE" in line] == []
     assert [line for _, line in plans(path, seen) if line.startswith("SCAN tokens")] == []
 
@@ -217,6 +219,8 @@ def every_write():
         ops.DeleteRecords("logs", A, 1, 2),
         ops.PutDefaultConfiguration(rows.DefaultConfigurationRow(name="a", configuration="{}")),
         ops.DeleteDefaultConfiguration("a"),
+        ops.PutDefaultFirmware(rows.DefaultFirmwareRow(device_type="a", uri="u", revision="r")),
+        ops.DeleteDefaultFirmware("a"),
         ops.PutScript(rows.ScriptRow(id="i", name="n", type="shell", content="")),
         ops.DeleteScript("i"),
         ops.PutTelemetrySubscription(

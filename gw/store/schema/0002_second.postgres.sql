@@ -31,6 +31,19 @@ CREATE INDEX scripts_by_name ON scripts (name, id);
 
 -- == policies: default firmwares, provisioning, restrictions ==
 
+ALTER TABLE devices ADD COLUMN firmware_image text COLLATE "C" NOT NULL DEFAULT '';
+
+CREATE TABLE default_firmwares (
+    device_type         text COLLATE "C" NOT NULL PRIMARY KEY,
+    uri                 text COLLATE "C" NOT NULL,
+    revision            text COLLATE "C" NOT NULL,
+    minimum_revision    text COLLATE "C" NOT NULL,
+    description         text COLLATE "C" NOT NULL,
+    image_creation_date bigint NOT NULL,
+    created             bigint NOT NULL,
+    last_modified       bigint NOT NULL
+);
+
 -- == telemetry and events ==
 
 CREATE TABLE telemetry_subscriptions (

@@ -28,6 +28,19 @@ CREATE INDEX scripts_by_name ON scripts (name, id);
 
 -- == policies: default firmwares, provisioning, restrictions ==
 
+ALTER TABLE devices ADD COLUMN firmware_image TEXT NOT NULL DEFAULT '';
+
+CREATE TABLE default_firmwares (
+    device_type         TEXT NOT NULL PRIMARY KEY,
+    uri                 TEXT NOT NULL,
+    revision            TEXT NOT NULL,
+    minimum_revision    TEXT NOT NULL,
+    description         TEXT NOT NULL,
+    image_creation_date INTEGER NOT NULL,
+    created             INTEGER NOT NULL,
+    last_modified       INTEGER NOT NULL
+) STRICT;
+
 -- == telemetry and events ==
 
 CREATE TABLE telemetry_subscriptions (
