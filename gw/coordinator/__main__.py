@@ -288,7 +288,6 @@ async def serve(bootstrap: Bootstrap) -> None:
     await admission.close()
     await firmwares.close()
     await inventory.aclose()
-    await client.aclose()
     await keeper.close()
     if venues is not None:
         await venues.close()

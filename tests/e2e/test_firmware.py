@@ -213,7 +213,10 @@ async def test_a_restricted_device_is_upgraded_with_a_signature(start_gateway, j
     # Without a key of its vendor nothing is sent, and the operator sees why.
     said = capabilities(sysupgrade=True, key_info=info | {"vendor": "nobody"})
     other = await join(gateway, f"{BASE}12", capabilities=said)
-    reason = "upgrade: the firmware must be signed; there is no key of the vendor 'nobody' in signatures.vendors"
+    reason = (
+        "upgrade: the firmware must be signed; "
+        "there is no key of the vendor 'nobody' in signatures.vendors"
+    )
     await gateway.wait_device(f"{BASE}12", hold=f"{held(sent=False)}: {reason}")
     assert not [one for one in other.received if one.method in ("upgrade", "configure")]
     server.close()
