@@ -17,7 +17,7 @@ import msgspec
 
 import gw
 from gw.core.bootstrap import BOOTSTRAP_VARIABLE, Bootstrap, RingEnds
-from gw.core.settings import Provisioning, Security, Settings, Signatures, Store
+from gw.core.settings import Mail, Provisioning, Security, Settings, Signatures, Store
 from gw.ops import logs, metrics
 from gw.supervisor_sockets import ListenError
 
@@ -149,6 +149,11 @@ class Child:
             settings = msgspec.structs.replace(
                 settings, provisioning=Provisioning(), signatures=Signatures()
             )
+        if role != "api":
+            settings = msgspec.structs.replace(settings, mail=Mail())
+        if role not in ("api", "coordinator"):
+            security = msgspec.structs.replace(settings.security, internal_key="", sealing_key="")
+            settings = msgspec.structs.replace(settings, security=security)
         if role == "worker":
             settings = msgspec.structs.replace(settings, store=Store(), security=Security())
         self._settings = settings

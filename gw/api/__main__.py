@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import uvloop
 
-from gw.api.app import SecurityParts, gateway_app, security_app
+from gw.api.app import gateway_app, security_app
 from gw.api.authentication import Authentication
 from gw.api.configuration_validation import ConfigurationValidation, CountValidation
 from gw.api.context import Context
@@ -20,6 +20,9 @@ from gw.api.coordinator_client import CoordinatorClient
 from gw.api.edge import Edge, Observe, RouteMethods
 from gw.api.notes import Notes
 from gw.api.owsec.logins import CountLogin
+from gw.api.owsec.mailer import OUTCOMES, Mailer
+from gw.api.owsec.mailer import Count as CountMail
+from gw.api.owsec.parts import SecurityParts
 from gw.api.server import BODY_SECONDS, UPLOAD_SECONDS, Certificate, Listener
 from gw.core.bootstrap import Bootstrap, announce_ready, load
 from gw.core.settings import Settings
@@ -27,6 +30,7 @@ from gw.files.upload import Uploads
 from gw.ops import logs, metrics
 from gw.security.internal_key import internal_key
 from gw.security.passwords import Passwords
+from gw.security.sealing import Sealer, sealing_key
 from gw.store.open import open_reader
 from gw.validation.schema import SchemaError
 from gw.validation.schemas import Schemas
@@ -52,7 +56,7 @@ def main() -> None:
 
 
 async def _serve(bootstrap: Bootstrap) -> None:
-    settings = bootstrap.settings
+    settings, data = bootstrap.settings, bootstrap.settings.run.data
     certificate = _certificate(settings.api.certificate, settings.api.key)
     page = metrics.CounterPage(bootstrap.counters_memfd, bootstrap.counters_slot)
     validation = _validation(settings, page)
@@ -76,24 +80,15 @@ async def _serve(bootstrap: Bootstrap) -> None:
         count_terminals=_terminal_counter(bootstrap.counters_memfd),
     )
     observe = _observer(page)
-    count_login = _login_counter(page)
-    shared = SecurityParts(context, authentication)
-    key = _internal_key(settings)
+    mailer = Mailer(settings.mail, _mail_counter(page))
+    sealer = Sealer(_kept("security.sealing_key", sealing_key, settings.security.sealing_key, data))
+    parts = SecurityParts(context, authentication, passwords, sealer, mailer, _login_counter(page))
+    key = _kept("security.internal_key", internal_key, settings.security.internal_key, data)
     apps: dict[str, Any] = {
         "api": gateway_app(context, authentication, observe),
         "private_api": gateway_app(context, authentication, observe, internal_key=key),
-        "security": security_app(
-            context, authentication, passwords, observe, count_login, shared=shared
-        ),
-        "private_security": security_app(
-            context,
-            authentication,
-            passwords,
-            observe,
-            count_login,
-            shared=shared,
-            internal_key=key,
-        ),
+        "security": security_app(context, authentication, parts, observe),
+        "private_security": security_app(context, authentication, parts, observe, internal_key=key),
         "files": Edge(
             Uploads(
                 reader,
@@ -120,9 +115,11 @@ async def _serve(bootstrap: Bootstrap) -> None:
         for name, sock in sockets.items()
         if name in apps
     ]
+    mailing = asyncio.create_task(mailer.run())
     try:
         await _run(bootstrap, listeners, certificate, client, validation)
     finally:
+        mailing.cancel()
         client.close()
         await reader.close()
         passwords.close()
@@ -185,11 +182,11 @@ def _certificate(file: str, key: str) -> Certificate:
         raise SystemExit(f"api.certificate {file} or api.key {key}: {error}") from None
 
 
-def _internal_key(settings: Settings) -> str:
+def _kept(setting: str, key_of: Callable[[str, str], str], configured: str, data: str) -> str:
     try:
-        return internal_key(settings.security.internal_key, settings.run.data)
+        return key_of(configured, data)
     except (OSError, ValueError) as error:
-        raise SystemExit(f"security.internal_key: {error}") from None
+        raise SystemExit(f"{setting}: {error}") from None
 
 
 def _validation(settings: Settings, page: metrics.CounterPage) -> ConfigurationValidation:
@@ -233,6 +230,11 @@ def _login_counter(page: metrics.CounterPage) -> CountLogin:
     succeeded = metrics.index("gw_logins_total", "success")
     failed = metrics.index("gw_logins_total", "failure")
     return lambda success: page.add(succeeded if success else failed)
+
+
+def _mail_counter(page: metrics.CounterPage) -> CountMail:
+    by_outcome = {name: metrics.index("gw_mails_total", name) for name in OUTCOMES}
+    return lambda outcome: page.add(by_outcome[outcome])
 
 
 if __name__ == "__main__":

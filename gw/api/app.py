@@ -46,22 +46,10 @@ from gw.api.envelope import (
 )
 from gw.api.gatekeeper import Gatekeeper, guard
 from gw.api.openapi import Other, handlers_of, openapi_document
-from gw.api.owsec import (
-    api_keys,
-    audit,
-    endpoints,
-    oauth2,
-    policies,
-    preferences,
-    user_changes,
-    users,
-    validation,
-)
-from gw.api.owsec.accounts import Accounts
-from gw.api.owsec.logins import CountLogin, uncounted
-from gw.api.owsec.throttle import Throttle
+from gw.api.owsec import action_pages, policies
+from gw.api.owsec.parts import SecurityParts
+from gw.api.owsec.routes import ROUTES
 from gw.core.errors import ApiError
-from gw.security.passwords import Passwords
 from gw.store.errors import StoreError
 
 BASE: Final = "/api/v1"
@@ -125,30 +113,6 @@ _GATEWAY: Final[tuple[BaseRouteHandler, ...]] = (
     system.read_system,
 )
 
-_SECURITY: Final[tuple[BaseRouteHandler, ...]] = (
-    oauth2.sign_in,
-    oauth2.read_caller,
-    oauth2.sign_out,
-    users.list_users,
-    users.read_user,
-    user_changes.create_user,
-    user_changes.change_user,
-    user_changes.delete_user,
-    validation.validate_token,
-    validation.validate_sub_token,
-    validation.validate_api_key,
-    api_keys.list_api_keys,
-    api_keys.create_api_key,
-    api_keys.change_api_key,
-    api_keys.delete_api_key,
-    audit.list_audit,
-    preferences.read_preferences,
-    preferences.replace_preferences,
-    endpoints.list_endpoints,
-    system.read_system,
-)
-
-
 _PUBLIC_ONLY: Final = frozenset(
     {"/system", "/systemConfiguration", "/deviceDashboard", "/capabilities", "/ws"}
 )
@@ -175,44 +139,27 @@ def gateway_app(
 def security_app(
     context: Context,
     authentication: Authenticator,
-    passwords: Passwords,
+    parts: SecurityParts,
     observe: Observe = unobserved,
-    count_login: CountLogin = uncounted,
     *,
-    shared: SecurityParts | None = None,
     internal_key: str = "",
 ) -> Edge:
     """Return the application of the security listener; with `internal_key`, of the private one.
 
-    `shared` is what both have in common.
+    `parts` are what both have in common.
     """
-    shared = shared or SecurityParts(context, authentication)
-    dependencies = {
-        "accounts": _constant(shared.accounts),
-        "passwords": _constant(passwords),
-        "throttle": _constant(shared.throttle),
-        "count_login": _constant(count_login),
-    }
     other = Other("Gateway", context.api_port)
     app = _documented(
-        _SECURITY,
+        ROUTES,
         "gw security",
         other,
         context,
         Gatekeeper(authentication, "owsec", internal_key=internal_key),
         authentication,
-        dependencies,
-        policies.pages(context.settings.security),
+        {name: _constant(value) for name, value in parts.dependencies().items()},
+        [*policies.pages(context.settings.security), action_pages.account_css],
     )
     return _behind_edge(app, context, observe)
-
-
-class SecurityParts:
-    """What the public and the private security listener share: limits hold for both together."""
-
-    def __init__(self, context: Context, authentication: Authenticator) -> None:
-        self.accounts = Accounts(context, authentication)
-        self.throttle = Throttle(context.settings.security.login_attempts_per_minute)
 
 
 def _documented(

@@ -101,6 +101,11 @@ class Context:
             return self.settings.api.public_url.rstrip("/")
         return f"https://{self._host(connection)}:{self.api_port}"
 
+    def security_url(self) -> str:
+        """Return the URL of the security listener for links in mails, without a trailing slash."""
+        url = self.settings.security.public_url.rstrip("/")
+        return url or f"https://{socket.gethostname()}:{self.security_port}"
+
     def upload_url(self, connection: ASGIConnection[Any, Any, Any, Any], command: str) -> str:
         """Return where a device uploads the file of a command, reached by the same name."""
         base = self.settings.files.public_url.rstrip("/")

@@ -23,16 +23,17 @@ _PUBLIC: Final[dict[str, Any]] = {"opt": {"public": True}, "include_in_schema": 
 def pages(openapi: dict[str, Any]) -> list[HTTPRouteHandler]:
     """Return the routes of the pages; the files are read now, not at each request."""
     return [
-        _page("/", "index.html", "text/html; charset=utf-8"),
-        _page("/docs", "docs.html", "text/html; charset=utf-8"),
-        _page("/docs/docs.js", "docs.js", "text/javascript; charset=utf-8"),
-        _page("/docs/docs.css", "docs.css", "text/css; charset=utf-8"),
-        _page("/favicon.ico", "icon.svg", "image/svg+xml"),
+        static("/", "index.html", "text/html; charset=utf-8"),
+        static("/docs", "docs.html", "text/html; charset=utf-8"),
+        static("/docs/docs.js", "docs.js", "text/javascript; charset=utf-8"),
+        static("/docs/docs.css", "docs.css", "text/css; charset=utf-8"),
+        static("/favicon.ico", "icon.svg", "image/svg+xml"),
         page("/openapi.json", "openapi", msgspec.json.encode(openapi), "application/json"),
     ]
 
 
-def _page(path: str, file: str, media_type: str) -> HTTPRouteHandler:
+def static(path: str, file: str, media_type: str) -> HTTPRouteHandler:
+    """Return the public route of a file of `static/`, which is read now."""
     return page(path, file, (_STATIC / file).read_bytes(), media_type)
 
 

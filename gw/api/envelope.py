@@ -71,7 +71,10 @@ def failure(error: ApiError, method: str) -> Failure:
 
 def refuse(request: AnyRequest, error: ApiError) -> Answer:
     """Answer with the error envelope."""
-    return document(failure(error, request.method), error.http)
+    answer = document(failure(error, request.method), error.http)
+    if error.retry_after:
+        answer.headers["retry-after"] = str(error.retry_after)
+    return answer
 
 
 def refuse_http(request: AnyRequest, error: HTTPException) -> Answer:

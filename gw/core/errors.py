@@ -206,7 +206,10 @@ class ApiError(Exception):
     the status that the table gives. An unknown number is taken as an internal error.
     """
 
-    def __init__(self, number: int, extra: str = "", http: int | None = None) -> None:
+    def __init__(
+        self, number: int, extra: str = "", http: int | None = None, retry_after: int = 0
+    ) -> None:
+        """`retry_after`: seconds after which the same request may succeed; 0: not known."""
         fault = FAULTS.get(number)
         if fault is None:
             fault, extra = FAULTS[INTERNAL], extra or f"error {number}"
@@ -214,6 +217,7 @@ class ApiError(Exception):
         self.number = fault.number
         self.fault = fault
         self.extra = extra
+        self.retry_after = retry_after
         self.http = fault.http if http is None else http
 
     @property

@@ -155,9 +155,43 @@ class Security(Section):
     """API keys per user."""
     audit_days: Count = 365
     """How long it is kept who did what by the API."""
+    public_url: str = ""
+    """URL of this listener for links in mails; empty: https://<name of this host>:<port>."""
+    login_attempts_per_user: Count = 20
+    """Logins per user and minute above which the answer is 403/10, wherever they come from."""
+    sealing_key: str = ""
+    """Secret that encrypts secrets in the database; empty: made at the first start and kept in
+    the data directory as `sealing.key`. All nodes of one database need the same."""
     internal_key: str = ""
     """Secret that sister services show on the private listeners; empty: made at the first start
     and kept in the data directory as `internal.key`."""
+
+
+class Mail(Section):
+    """The mail server for reset links, verification and sign-in codes; off without a host."""
+
+    host: str = ""
+    """Name of the SMTP server; empty: no mail is sent, and what needs mail is refused."""
+    port: Port = 587
+    """Port of the SMTP server."""
+    encryption: Literal["starttls", "tls", "none"] = "starttls"
+    """`tls` from the first byte (port 465); `none` only for a server on this host."""
+    ca: str = ""
+    """PEM bundle of the authorities that may sign the server; empty: those of the system."""
+    username: str = ""
+    """Account on the server; empty: none is needed."""
+    password: str = ""
+    """Its password."""
+    sender: str = ""
+    """Address that mails come from; empty: `gw@` and the name of this host."""
+    timeout_seconds: Seconds = 30.0
+    """Longest wait for the server in one attempt."""
+    attempts: Annotated[int, msgspec.Meta(ge=1, le=20)] = 5
+    """Attempts to send one mail, before it is given up."""
+    retry_seconds: Seconds = 10.0
+    """Pause before the second attempt, doubled for each further one."""
+    queue: Count = 500
+    """Mails that wait; one more is refused."""
 
 
 class PrivateApi(Section):
@@ -463,7 +497,15 @@ class Run(Section):
     """How long a process may take to get ready before it counts as failed."""
 
 
-SECRETS = frozenset({"security.internal_key", "provisioning.bearer_token", "provisioning.api_key"})
+SECRETS = frozenset(
+    {
+        "security.internal_key",
+        "security.sealing_key",
+        "mail.password",
+        "provisioning.bearer_token",
+        "provisioning.api_key",
+    }
+)
 """Settings that are secrets themselves: never shown."""
 
 
@@ -474,6 +516,7 @@ class Settings(Section):
     workers: Workers = msgspec.field(default_factory=Workers)
     api: Api = msgspec.field(default_factory=Api)
     security: Security = msgspec.field(default_factory=Security)
+    mail: Mail = msgspec.field(default_factory=Mail)
     private_api: PrivateApi = msgspec.field(default_factory=PrivateApi)
     private_security: PrivateSecurity = msgspec.field(default_factory=PrivateSecurity)
     security_check: SecurityCheck = msgspec.field(default_factory=SecurityCheck)

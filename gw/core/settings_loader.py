@@ -308,15 +308,19 @@ def _contradictions(settings: Settings, origins: Mapping[str, str]) -> list[str]
             _is_store_url(settings.store.url),
             lambda: "expected sqlite:///path or postgresql://user@host/database",
         ),
-        (
-            "api.public_url",
-            re.fullmatch(r"(https?://[^/\s]+/?)?", settings.api.public_url) is not None,
-            lambda: f"expected https://host or https://host:port, got {settings.api.public_url!r}",
+        *(
+            (name, re.fullmatch(r"(https?://[^/\s]+/?)?", url) is not None, _wants_url(url))
+            for name, url in (
+                ("api.public_url", settings.api.public_url),
+                ("security.public_url", settings.security.public_url),
+            )
         ),
-        (
-            "security.internal_key",
-            len(settings.security.internal_key) >= 32 or not settings.security.internal_key,
-            lambda: "expected at least 32 characters, or nothing",
+        *(
+            (f"security.{name}", not key or 32 <= len(key) <= 512, _wants_key)
+            for name, key in (
+                ("internal_key", settings.security.internal_key),
+                ("sealing_key", settings.security.sealing_key),
+            )
         ),
         (
             "provisioning.url",
@@ -364,6 +368,14 @@ def _policy_faults(policies: list[CaPolicy]) -> Iterable[str]:
         digits = policy.fingerprint.replace(":", "")
         if digits and re.fullmatch(r"[0-9a-fA-F]{64}", digits) is None:
             yield f"{name}.fingerprint: expected the 64 hexadecimal digits of a SHA-256"
+
+
+def _wants_url(url: str) -> Callable[[], str]:
+    return lambda: f"expected https://host or https://host:port, got {url!r}"
+
+
+def _wants_key() -> str:
+    return "expected 32 to 512 characters, or nothing"
 
 
 def _largest_record(settings: Settings) -> int:

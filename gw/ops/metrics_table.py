@@ -193,6 +193,12 @@ TABLE: tuple[Metric, ...] = (
         "Configurations that REST was given to store; failed: the schema could not judge.",
         (("result", ("valid", "invalid", "failed")),),
     ),
+    Metric(
+        "gw_mails_total",
+        "counter",
+        "Mails to users.",
+        (("outcome", ("sent", "failed", "refused")),),
+    ),
     Metric("gw_logins_total", "counter", "Logins.", (("result", ("success", "failure")),)),
     Metric("gw_rtty_sessions", "gauge", "Terminal sessions, those that wait for an end included."),
     Metric("gw_rtty_sessions_total", "counter", "Terminal sessions that began."),

@@ -120,9 +120,8 @@ class Passwords(PasswordRules):
         self._threads.shutdown(wait=True, cancel_futures=True)
 
     def _verify(self, stored: str, password: str) -> bool:
-        if not stored:
-            # Twice at most, if two threads meet here: harmless.
-            self._nobody = self._nobody or self._hasher.hash(secrets.token_bytes(16))
+        # At the first sign-in of all, whoever it is. Twice at most, if two threads meet here.
+        self._nobody = self._nobody or self._hasher.hash(secrets.token_bytes(16))
         try:
             right = self._hasher.verify(stored or self._nobody, _bytes(password))
         except (VerificationError, InvalidHashError):

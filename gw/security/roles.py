@@ -30,6 +30,9 @@ class Operation(StrEnum):
     EDIT_SCRIPTS = "edit_scripts"
     READ_AUDIT = "read_audit"
     RADIUS_POOLS = "radius_pools"
+    SEND_MAIL = "send_mail"
+    READ_SECRETS = "read_secrets"
+    EDIT_SECRETS = "edit_secrets"
 
 
 _ADMINISTRATORS: Final = frozenset({Role.ROOT, Role.ADMIN})
@@ -42,6 +45,9 @@ PERMISSIONS: Final[dict[Operation, frozenset[Role]]] = {
     Operation.EDIT_SCRIPTS: frozenset({Role.ROOT}),
     Operation.READ_AUDIT: _ADMINISTRATORS,
     Operation.RADIUS_POOLS: _ADMINISTRATORS,
+    Operation.SEND_MAIL: _ADMINISTRATORS | {Role.PARTNER},
+    Operation.READ_SECRETS: frozenset({Role.ROOT}),
+    Operation.EDIT_SECRETS: frozenset({Role.ROOT}),
 }
 """northbound.md 3.1, 3.2, 4.1 and 4.2; who may manage users is below."""
 

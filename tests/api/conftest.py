@@ -14,11 +14,14 @@ from gw.api.app import gateway_app, security_app
 from gw.api.authentication import Authentication
 from gw.api.context import Context
 from gw.api.coordinator_client import CoordinatorClient
+from gw.api.owsec.mailer import Mailer
+from gw.api.owsec.parts import SecurityParts
 from gw.core import records
 from gw.core.bootstrap import RingEnds
 from gw.core.settings import Settings
 from gw.protocol.configuration import without_uuid
 from gw.security.passwords import Passwords
+from gw.security.sealing import Sealer
 from gw.store import interface, rows, security_ops
 from gw.store.sqlite import SqliteReader, SqliteStore
 
@@ -245,6 +248,7 @@ def settings(tmp_path):
     made.run.data = str(tmp_path)
     made.security.login_attempts_per_minute = 40
     made.rtty.enabled = True
+    made.security.login_attempts_per_user = 1000
     return made
 
 
@@ -309,9 +313,13 @@ async def apps(settings, reader, coordinator, client):
     logins = []
     authentication = Authentication(reader)
     context = Context(settings=settings, reader=reader, coordinator=client, api_port=16002)
+    sealer = Sealer("k" * 32)
+    mailer = Mailer(settings.mail)
+    parts = SecurityParts(context, authentication, passwords, sealer, mailer, logins.append)
     yield SimpleNamespace(
+        mailer=mailer,
         api=gateway_app(context, authentication),
-        security=security_app(context, authentication, passwords, count_login=logins.append),
+        security=security_app(context, authentication, parts),
         logins=logins,
         authentication=authentication,
         context=context,

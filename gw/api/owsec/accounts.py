@@ -91,6 +91,22 @@ class Accounts:
         await self._context.coordinator.request("api_key.delete", arguments)
         self._authentication.forget_user(row.user_id)
 
+    async def put_avatar(self, user_id: str, media_type: str, image: bytes, now: int) -> None:
+        """Store a picture; its date becomes the cache tag that the user's document shows."""
+        arguments = {"user_id": user_id, "media_type": media_type, "modified": now}
+        await self._context.coordinator.request("avatar.put", arguments, image)
+        await self._tag_avatar(user_id, str(now))
+
+    async def delete_avatar(self, user_id: str) -> None:
+        """Delete a picture."""
+        await self._context.coordinator.request("avatar.delete", {"user_id": user_id})
+        await self._tag_avatar(user_id, "0")
+
+    async def _tag_avatar(self, user_id: str, tag: str) -> None:
+        async with self.change(user_id) as row:
+            rest = msgspec.json.decode(row.document or "{}") | {"avatar": tag}
+            row.document = msgspec.json.encode(rest).decode()
+
     async def session(self, access_token: str) -> TokenRow | None:
         """Return the stored session of an access token."""
         return await self._context.reader.token(tokens.token_hash(access_token))

@@ -47,7 +47,8 @@ def _page(name: str, title: str, body: str) -> HTTPRouteHandler:
     return page(f"/wwwassets/{name}.html", name, text.encode(), "text/html; charset=utf-8")
 
 
-def _password(rules: Security) -> str:
+def describe_password(rules: Security) -> list[str]:
+    """Say what a new password has to be, as sentences of HTML."""
     lines = []
     if rules.password_pattern == Security().password_pattern:
         lines.append(
@@ -59,8 +60,14 @@ def _password(rules: Security) -> str:
         lines.append(f"A password matches the regular expression <code>{pattern}</code>")
     if rules.password_history:
         lines.append(f"The last {rules.password_history} passwords may not be used again.")
-    lines.append(
+    return lines
+
+
+def _password(rules: Security) -> str:
+    lines = [
+        *describe_password(rules),
         f"Above {rules.login_attempts_per_minute} attempts to sign in within a minute, further "
-        "ones from the same address are refused."
-    )
+        "ones from the same address are refused; for one user above "
+        f"{rules.login_attempts_per_user}.",
+    ]
     return "\n".join(f"    <p>{line}</p>" for line in lines)

@@ -1,12 +1,15 @@
-"""How often one client address may try to sign in."""
+"""How often one client address, or one user, may try to sign in."""
 
 from __future__ import annotations
 
 import ipaddress
+import math
 import time
 from collections import OrderedDict
 from collections.abc import Callable
 from typing import Final
+
+from gw.core.errors import ApiError
 
 _WINDOW_SECONDS: Final = 60.0
 _MAX_ADDRESSES: Final = 10_000
@@ -14,13 +17,17 @@ _IPV6_PREFIX: Final = 64
 
 
 class Throttle:
-    """Counts attempts per address and minute; a minute begins with its first attempt.
+    """Counts attempts per address (or name) and minute; a minute begins with its first attempt.
 
-    Addresses are bounded: the one that was seen longest ago is forgotten first. All of an
+    They bounded: the one that was seen longest ago is forgotten first. All of an
     IPv6 /64 is one address, since a single client owns that many.
     """
 
-    def __init__(self, per_minute: int, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, per_minute: int, clock: Callable[[], float] = time.monotonic, what: str = "address"
+    ) -> None:
+        """`what` is counted, for the text of a refusal."""
+        self._what = what
         self._per_minute = per_minute
         self._clock = clock
         self._windows: OrderedDict[str, tuple[float, int]] = OrderedDict()
@@ -36,6 +43,15 @@ class Throttle:
         if len(self._windows) > _MAX_ADDRESSES:
             self._windows.popitem(last=False)
         return count < self._per_minute
+
+    def check(self, address: str) -> None:
+        """Count an attempt. Raises ApiError 10, which says which limit it is, and until when."""
+        if self.allows(address):
+            return
+        began, _ = self._windows[_key(address)]
+        rest = max(1, math.ceil(began + _WINDOW_SECONDS - self._clock()))
+        text = f"{self._per_minute} attempts per {self._what} and minute; again in {rest} s"
+        raise ApiError(10, text, retry_after=rest)
 
 
 def _key(address: str) -> str:

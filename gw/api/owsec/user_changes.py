@@ -16,10 +16,11 @@ from gw.api import body, query
 from gw.api.authentication import Caller, bearer
 from gw.api.context import Context
 from gw.api.documented import documented
-from gw.api.envelope import Answer, AnyRequest, document, empty
+from gw.api.envelope import Answer, AnyRequest, document, empty, success
 from gw.api.owsec.accounts import Accounts
+from gw.api.owsec.action_links import Action, ActionLinks
 from gw.api.owsec.history import old_passwords, with_present
-from gw.api.owsec.user_document import UserDocument, rest_of, user_document
+from gw.api.owsec.user_document import UserDocument, proprietary, rest_of, user_document
 from gw.core.errors import ApiError
 from gw.security import roles
 from gw.security.passwords import Passwords
@@ -28,12 +29,11 @@ from gw.security.tokens import token_hash
 from gw.store.rows import UserRow
 
 _TAG = "Users"
-_EMAIL: Final = re.compile(r"[^@\s]{1,64}@[^@\s]{1,250}\Z")
+EMAIL: Final = re.compile(r"[^@\s]{1,64}@[^@\s]{1,250}\Z")
 _NEW: Final = "0"
 _DETAILS: Final = (
     "What the caller's role may not do with a user of that role is 403, `ErrorCode` 7."
 )
-_NO_MAILER: Final = ApiError(1085, "this gateway sends no mail")
 
 
 class UserNote(msgspec.Struct):
@@ -114,9 +114,10 @@ async def create_user(
     caller: NamedDependency[Caller],
     accounts: NamedDependency[Accounts],
     passwords: NamedDependency[Passwords],
+    links: NamedDependency[ActionLinks],
     id: FromPath[str],
 ) -> Answer:
-    """Create a user, who may sign in at once."""
+    """Create a user, who may sign in at once, or by invitation once the address is verified."""
     if id != _NEW:
         raise ApiError(1038)
     asked = query.read(request.scope, CreateUserQuery)
@@ -125,15 +126,22 @@ async def create_user(
     if not roles.may_make(caller.role, role):
         raise ApiError(7)
     email = new.email.strip().lower()
-    if not _EMAIL.match(email):
+    if not EMAIL.match(email):
         raise ApiError(1040)
     if not passwords.is_acceptable(new.current_password):
         raise ApiError(1047)
-    if asked.email_verification:
-        raise _NO_MAILER
+    if asked.email_verification and not links.enabled:
+        raise ApiError(1085)
+    given = new.user_type_proprietary_info
+    if not isinstance(given, msgspec.UnsetType) and given.mfa.enabled:
+        _check_method(given.mfa.method, links)
+        raise ApiError(1045, "the second factor is set by PUT")
     now = int(time.time())
     row = UserRow(id=str(uuid.uuid4()), email=email, name=email, role=role, created=now)
     rest: dict[str, Any] = {"validated": True, "validationDate": now, "lastPasswordChange": now}
+    if asked.email_verification:
+        row.waiting_for_email_check = True
+        rest |= {"validated": False, "validationDate": 0, "validationEmail": email}
     if asked.entity and caller.role == Role.ROOT:
         rest["owner"] = asked.entity
     _apply(row, rest, new, caller)
@@ -145,6 +153,8 @@ async def create_user(
         if await context.reader.user_by_email(email) is not None:
             raise ApiError(1061)
         await context.coordinator.request("user.put", {"row": msgspec.to_builtins(row)})
+    if asked.email_verification:
+        await links.mail(row, Action.EMAIL_VERIFICATION)
     return document(user_document(row))
 
 
@@ -165,6 +175,7 @@ async def change_user(
     caller: NamedDependency[Caller],
     accounts: NamedDependency[Accounts],
     passwords: NamedDependency[Passwords],
+    links: NamedDependency[ActionLinks],
     id: FromPath[str],
 ) -> Answer:
     """Change the members that the body has, and answer the user as it is now."""
@@ -175,10 +186,13 @@ async def change_user(
         raise ApiError(404)
     if not roles.may_modify(caller.role, user.role, oneself=oneself):
         raise ApiError(7)
-    if asked.forgot_password or asked.email_verification:
-        raise _NO_MAILER
+    if asked.forgot_password:
+        await links.mail(user, Action.PASSWORD_RESET)
+        return success(request.method)
+    if asked.email_verification:
+        return await _verify_again(accounts, links, id)
     if asked.reset_mfa:
-        return await _reset_mfa(caller, accounts, id, oneself=oneself)
+        return await _reset_mfa(caller, accounts, id)
     change = await body.read(request, UserChange)
     _check_role(caller, user, change.user_role, oneself=oneself)
     new_hash = ""
@@ -190,6 +204,8 @@ async def change_user(
             raise ApiError(1012, "the user was changed by another request meanwhile")
         rest = rest_of(row)
         _apply(row, rest, change, caller)
+        if not isinstance(change.user_type_proprietary_info, msgspec.UnsetType):
+            _set_mfa(caller, row, rest, change.user_type_proprietary_info.mfa, links)
         if new_hash:
             row.old_passwords = with_present(row, context.settings.security)
             row.password = new_hash
@@ -219,11 +235,16 @@ async def delete_user(
     return empty()
 
 
-async def _reset_mfa(caller: Caller, accounts: Accounts, id: str, *, oneself: bool) -> Answer:
+def _may_set_mfa(caller: Caller, row: UserRow) -> None:
+    """Raise ApiError 7 unless it is oneself, root, or an admin with a user that is not root."""
+    allowed = caller.role == Role.ROOT or (caller.role == Role.ADMIN and row.role != Role.ROOT)
+    if not allowed and caller.id != row.id:
+        raise ApiError(7)
+
+
+async def _reset_mfa(caller: Caller, accounts: Accounts, id: str) -> Answer:
     async with accounts.change(id) as row:
-        allowed = caller.role == Role.ROOT or (caller.role == Role.ADMIN and row.role != Role.ROOT)
-        if not (allowed or oneself):
-            raise ApiError(7)
+        _may_set_mfa(caller, row)
         row.document = msgspec.json.encode(_without_mfa(rest_of(row))).decode()
     return document(user_document(row))
 
@@ -281,17 +302,46 @@ def _apply(row: UserRow, rest: dict[str, Any], change: UserChange, caller: Calle
         rest["notes"] = (notes if isinstance(notes, list) else []) + [
             {"created": now, "createdBy": caller.email, "note": one.note} for one in change.notes
         ]
-    if not isinstance(change.user_type_proprietary_info, unset):
-        _set_mfa(rest, change.user_type_proprietary_info.mfa)
 
 
-def _set_mfa(rest: dict[str, Any], mfa: MfaSetting) -> None:
-    """Turn multi-factor sign-in off; it cannot be turned on in this version."""
+def _check_method(method: str, links: ActionLinks) -> None:
+    """Raise ApiError for a method that this gateway does not offer."""
+    if method == "sms":
+        raise ApiError(1084)
+    if method == "email" and not links.enabled:
+        raise ApiError(1085)
+    if method not in ("email", "authenticator"):
+        raise ApiError(1045)
+
+
+def _set_mfa(
+    caller: Caller, row: UserRow, rest: dict[str, Any], mfa: MfaSetting, links: ActionLinks
+) -> None:
+    """Turn the second factor off or on. Raises ApiError for what cannot be used."""
+    was = proprietary(rest).get("mfa", {"enabled": False})
+    if not mfa.enabled and not was.get("enabled") and row.id != caller.id:
+        return
+    _may_set_mfa(caller, row)
     if not mfa.enabled:
         _without_mfa(rest)
         return
-    number = {"sms": 1084, "email": 1085, "authenticator": 1055}.get(mfa.method, 1045)
-    raise ApiError(number)
+    info = proprietary(rest)
+    _check_method(mfa.method, links)
+    if mfa.method == "authenticator" and not info.get("authenticatorSecret"):
+        raise ApiError(1055)
+    rest["userTypeProprietaryInfo"] = info | {"mfa": {"enabled": True, "method": mfa.method}}
+
+
+async def _verify_again(accounts: Accounts, links: ActionLinks, id: str) -> Answer:
+    """Let a user prove the address, before the next sign-in."""
+    if not links.enabled:
+        raise ApiError(1085)
+    async with accounts.change(id) as row:
+        row.waiting_for_email_check = True
+        rest = rest_of(row) | {"validated": False, "validationEmail": row.email}
+        row.document = msgspec.json.encode(rest).decode()
+    await links.mail(row, Action.EMAIL_VERIFICATION)
+    return success("PUT")
 
 
 def _without_mfa(rest: dict[str, Any]) -> dict[str, Any]:

@@ -12,6 +12,17 @@ PREFERENCES: Final = "preferences"
 """Member of `UserRow.document` that holds the preferences of the UI; not a part of UserInfo."""
 
 
+MFA_STEP: Final = "mfaStep"
+"""Member of it that holds the step of the last code of the user's app; none of UserInfo either."""
+
+
+_PROPRIETARY: Final[dict[str, Any]] = {
+    "mobiles": [],
+    "mfa": {"enabled": False, "method": ""},
+    "authenticatorSecret": "",
+}
+
+
 class UserDocument(msgspec.Struct, rename="camel", kw_only=True):
     """A user, without anything that could be used to sign in."""
 
@@ -39,11 +50,7 @@ class UserDocument(msgspec.Struct, rename="camel", kw_only=True):
     black_listed: bool = False
     user_role: str = ""
     user_type_proprietary_info: dict[str, Any] = msgspec.field(
-        default_factory=lambda: {
-            "mobiles": [],
-            "mfa": {"enabled": False, "method": ""},
-            "authenticatorSecret": "",
-        }
+        default_factory=lambda: dict(_PROPRIETARY)
     )
     security_policy: str = ""
     security_policy_change: int = 0
@@ -65,6 +72,12 @@ def rest_of(row: UserRow) -> dict[str, Any]:
     return rest if isinstance(rest, dict) else {}
 
 
+def proprietary(rest: dict[str, Any]) -> dict[str, Any]:
+    """Return `userTypeProprietaryInfo` of what `row.document` holds."""
+    found = rest.get("userTypeProprietaryInfo")
+    return dict(found) if isinstance(found, dict) else {}
+
+
 def user_document(row: UserRow) -> dict[str, Any]:
     """Return the members of UserDocument as they are answered."""
     rest = rest_of(row)
@@ -82,8 +95,8 @@ def user_document(row: UserRow) -> dict[str, Any]:
         "userRole": row.role,
         "modified": row.modified,
     }
-    proprietary = found["userTypeProprietaryInfo"]
-    if isinstance(proprietary, dict) and proprietary.get("authenticatorSecret"):
-        # The key stays, the UI spreads the object; the secret is nobody's to read.
-        found["userTypeProprietaryInfo"] = proprietary | {"authenticatorSecret": ""}
+    # The keys stay, the UI spreads the object; the secret is nobody's to read.
+    found["userTypeProprietaryInfo"] = (
+        _PROPRIETARY | proprietary(rest) | {"authenticatorSecret": ""}
+    )
     return found | _SCRUBBED
