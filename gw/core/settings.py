@@ -1,7 +1,7 @@
 """Every setting of the gateway: name, type, default, meaning.
 
 Sections are TOML tables. How values are gathered (file, environment, command line) is in
-`gw.core.settings_loader`.
+`gw.core.settings_loader`. Long, because it is one list: whoever looks for a setting looks here.
 """
 
 from __future__ import annotations
