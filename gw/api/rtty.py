@@ -27,6 +27,7 @@ from gw.protocol.commands import COMMANDS
 
 _NAME: Final = "rtty"
 _FULL: Final = 1144
+_UNSENT: Final = 1137
 _OFF: Final = 503
 
 
@@ -106,6 +107,8 @@ async def open_terminal(
     finally:
         if not opened:
             context.terminals.give_back(place)
+    if not opened and not row.error_code:
+        raise ApiError(_UNSENT, row.error_text)
     if not opened:
         return outcome(request, row, strict=True)
     return document(
