@@ -29,6 +29,8 @@ _LISTENERS: Final = (
     "devices", "api", "security", "private_api", "private_security", "files", "metrics",
     "security_check",
 )  # fmt: skip
+_PORTS: Final = (*((section, "port") for section in _LISTENERS),
+                 ("rtty", "port"), ("rtty", "viewer_port"))  # fmt: skip
 _PR_SET_PDEATHSIG: Final = 1
 _POLL_SECONDS: Final = 0.05
 _CONNECT_SECONDS: Final = 20.0
@@ -73,17 +75,18 @@ def dev(*, data: Path, pki: Path, devices: int, host: str, overrides: tuple[str,
         init(pki, [] if host in ("localhost", "0.0.0.0", "::") else [host])  # noqa: S104
     except (PkiError, OSError) as exc:
         raise click.ClickException(str(exc)) from None
-    chosen = [f"{section}.host={host}" for section in _LISTENERS]
-    chosen.append("devices.unknown=create")
+    chosen = [f"{section}.host={host}" for section in (*_LISTENERS, "rtty")]
+    chosen += ["devices.unknown=create", "rtty.enabled=true"]
     if "GW_LOG__LEVEL" not in os.environ:
         chosen.append("log.level=warning")
     chosen += overrides
     settings, _ = load(data, pki, None, tuple(chosen))
-    for section in _LISTENERS:
+    for section, key in _PORTS:
         listener = getattr(settings, section)
-        if listener.port != 0 and not _is_free(section, listener.host, listener.port):
-            click.echo(f"  Port {listener.port} is in use: {section} takes a free one.")
-            chosen.append(f"{section}.port=0")
+        port = getattr(listener, key)
+        if port != 0 and not _is_free(section, listener.host, port):
+            click.echo(f"  Port {port} is in use: {section} takes a free one.")
+            chosen.append(f"{section}.{key}=0")
     password = _password(settings)
     arguments = ["--data", str(data), "--pki", str(pki)]
     for text in chosen:

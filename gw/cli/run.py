@@ -91,12 +91,16 @@ def _announce(settings: Settings, ready: Ready) -> None:
 def addresses(settings: Settings, ready: Ready) -> str:
     """Return the block of addresses that is printed once the gateway serves."""
     workers = len(ready.pids.workers)
+    terminal = []
+    if isinstance(ready.rtty_viewer, str):
+        terminal = [("Terminal", f"{ready.rtty_viewer}/connect/", f"devices: {ready.rtty}")]
     rows = [
         ("Devices", f"wss://{ready.devices}", f"{workers} worker{'s' if workers > 1 else ''}"),
         ("Console", f"{ready.api}/", f"sign in as {settings.security.administrator}"),
         ("API", f"{ready.api}/api/v1", f"described at {ready.api}/docs"),
         ("Security", f"{ready.security}/api/v1", "POST /oauth2 for a token"),
         ("Files", f"{ready.files}/v1/upload", ""),
+        *terminal,
         ("Metrics", f"{ready.metrics}/metrics", "plain HTTP"),
         ("Data", settings.run.data, ""),
     ]

@@ -311,6 +311,8 @@ class Rtty(Section):
     """Limit for TLS and the registration of a device."""
     max_sessions: Count = 100
     """Sessions at the same time, those that wait included; more are answered 1144."""
+    max_pending: Count = 256
+    """Connections per port that have not joined a session yet; the oldest makes room for more."""
     buffer_bytes: Size = 262_144
     """Unsent bytes of a session and direction at which reading from the other end pauses."""
 

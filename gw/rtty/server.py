@@ -21,8 +21,6 @@ from gw.rtty.tls import Contexts
 from gw.rtty.viewers import ViewerEnd
 from gw.store.interface import Reader
 
-_STRANGERS: Final = 256
-"""Connections per listener that have not joined a session; the oldest makes room for more."""
 _SWEEP_SECONDS: Final = 1.0
 _PARTING_SECONDS: Final = 2.0
 """How long connections may take to close at the end."""
@@ -70,7 +68,7 @@ class TerminalServer:
                 lambda who: DeviceEnd(who, tickets, sessions, counters, settings, live),
                 refuser("device"),
                 seconds=limits.handshake_seconds,
-                most=_STRANGERS,
+                most=limits.max_pending,
             ),
             Acceptor(
                 viewers,
@@ -78,7 +76,7 @@ class TerminalServer:
                 lambda who: ViewerEnd(who, tickets, sessions, counters, settings, live, site),
                 refuser("viewer"),
                 seconds=limits.handshake_seconds,
-                most=_STRANGERS,
+                most=limits.max_pending,
             ),
         ]
 

@@ -28,8 +28,10 @@ PORTS = [
         "files",
         "metrics",
         "security_check",
+        "rtty",
     )
 ]
+PORTS.append("--set=rtty.viewer_port=0")
 ENVIRONMENT = {k: v for k, v in os.environ.items() if not k.startswith("GW_")} | {"NO_COLOR": "1"}
 
 
