@@ -5,6 +5,7 @@ southbound.md 6.1; octets and packets are kept apart, which owgw mixes up.
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections import OrderedDict
 from collections.abc import Iterator
 from enum import IntEnum
@@ -62,6 +63,10 @@ class Session(msgspec.Struct, kw_only=True):
     """The last Accounting-Request, for the Stop of a device that goes away."""
     secret: bytes
     """Shared with the device; never shown."""
+
+
+Key = tuple[str, str]
+"""Serial number, and key of a session."""
 
 
 class Sessions:
@@ -141,16 +146,19 @@ class Sessions:
         return sorted(self._by_serial)
 
     def find(
-        self, *, serial: str = "", user_name: str = "", mac: str = ""
-    ) -> Iterator[Session]:  # fmt: skip
+        self, *, serial: str = "", user_name: str = "", mac: str = "", after: Key = ("", "")
+    ) -> Iterator[Session]:
         """Yield sessions in a stable order: of a device, a user, a station, or all.
 
         A user is found by a part of the name, whatever its case; a station by its address,
-        whatever separates its digits.
+        whatever separates its digits. `after` is the key of the session to go on behind.
         """
         user, station = user_name.lower(), plain_mac(mac)
-        for one in [serial] if serial else self.serials():
-            for _, session in sorted(self._by_serial.get(one, {}).items()):
+        serials = [serial] if serial else self.serials()
+        for one in serials[bisect_left(serials, after[0]) :]:
+            for key, session in sorted(self._by_serial.get(one, {}).items()):
+                if (one, key) <= after:
+                    continue
                 if user and user not in session.user_name.lower():
                     continue
                 if station and station not in plain_mac(session.calling_station_id):

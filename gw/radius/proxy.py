@@ -50,8 +50,8 @@ class Exchange:
     """
 
     __slots__ = (
-        "attempts", "choice", "done", "key", "kind", "request", "secret", "serial", "session",
-        "started",
+        "attempts", "choice", "done", "key", "kind", "last", "pinned", "request", "secret", "sends",
+        "serial", "session", "started",
     )  # fmt: skip
 
     def __init__(
@@ -62,7 +62,10 @@ class Exchange:
         request: Packet,
         choice: Choice,
         secret: bytes,
+        server: Server,
         started: float,
+        *,
+        pinned: bool = False,
     ) -> None:
         self.serial = serial
         self.session = session
@@ -73,7 +76,13 @@ class Exchange:
         self.secret = secret
         """Shared with the device."""
         self.started = started
+        self.last = server
+        """Asked last."""
+        self.pinned = pinned
+        """No other server can answer it."""
+        self.sends = 0
         self.attempts: list[Attempt] = []
+        """One per server that was asked."""
         self.done = False
         self.key = (serial, kind, request.identifier, request.authenticator)
 
@@ -142,7 +151,8 @@ class Proxy:
             self._tally.dropped("device_busy", serial=serial)
             return
         choice = pool.choices[kind]
-        server = choice.choose(now, prefer=self._preferred(serial, kind, packet, pool, now))
+        preferred = self._preferred(serial, kind, packet, pool, now)
+        server = choice.choose(now, prefer=preferred)
         if server is None:
             self._tally.dropped("no_server", serial=serial, pool=pool.name)
             return
@@ -152,8 +162,11 @@ class Proxy:
             return
         if kind == "acct":
             self._account(packet, route, pool, server, secret, now)
-        exchange = Exchange(serial, session, kind, packet, choice, secret, now)
-        self._begin(exchange, server, now)
+        pinned = kind == "auth" and server is preferred
+        exchange = Exchange(
+            serial, session, kind, packet, choice, secret, server, now, pinned=pinned
+        )
+        self._begin(exchange, now)
 
     def _preferred(
         self, serial: str, kind: str, packet: Packet, pool: Pool, now: float
@@ -185,10 +198,10 @@ class Proxy:
             self._tally.dropped("sessions_full", serial=route.serial)
         self.changed.add(route.serial)
 
-    def _begin(self, exchange: Exchange, server: Server, now: float) -> None:
+    def _begin(self, exchange: Exchange, now: float) -> None:
         self._exchanges[exchange.key] = exchange
         self._per_device[exchange.serial] += 1
-        self._attempt(exchange, server, now)
+        self._attempt(exchange, exchange.last, now)
 
     # -- to servers
 
@@ -199,10 +212,13 @@ class Proxy:
         while server is not None:
             reason = self._send(exchange, server)
             if not reason:
+                exchange.last = server
                 self._deadlines.at(
                     now + self._limits.answer_seconds, lambda at: self._overdue(exchange, at)
                 )
                 return
+            if exchange.pinned and exchange.attempts:
+                break
             tried.append(server)
             rest = [one for one in exchange.choice.servers if one not in tried]
             server = exchange.choice.choose(now, without=tried) if rest else None
@@ -212,6 +228,9 @@ class Proxy:
 
     def _send(self, exchange: Exchange, server: Server) -> str:
         """Send one attempt; returns "" or why it was not sent."""
+        for earlier in exchange.attempts:
+            if earlier.server is server:
+                return self._send_again(earlier)
         attempt = Attempt(exchange, server, 0, exchange.request)
         identifier = server.endpoint.take(attempt)
         if identifier is None:
@@ -227,24 +246,31 @@ class Proxy:
             server.endpoint.give_back(identifier, attempt)
             return "unreachable"
         exchange.attempts.append(attempt)
+        exchange.sends += 1
         self._tally.packet("to_server", exchange.kind)
+        return ""
+
+    def _send_again(self, attempt: Attempt) -> str:
+        """Repeat an attempt to the letter: the server can tell that it is a repetition."""
+        if not self._outlets.to_server(attempt.server.endpoint, wire.encode(attempt.sent)):
+            return "unreachable"
+        attempt.exchange.sends += 1
+        self._tally.packet("to_server", attempt.exchange.kind)
         return ""
 
     def _overdue(self, exchange: Exchange, now: float) -> None:
         if exchange.done:
             return
-        last = exchange.attempts[-1].server
+        last = exchange.last
         self._silent(last.endpoint, now)
-        retry = len(exchange.attempts) <= self._limits.retries
-        self._tally.timed_out(retry)
-        if not retry:
-            self._tally.dropped("no_answer", serial=exchange.serial, server=last.destination)
-            self._finish(exchange)
-            return
-        tried = [one.server for one in exchange.attempts]
-        count = len(exchange.attempts)
-        self._attempt(exchange, exchange.choice.choose(now, without=tried), now)
-        if not exchange.done and len(exchange.attempts) == count:
+        sends = exchange.sends
+        if sends <= self._limits.retries:
+            tried = [one.server for one in exchange.attempts]
+            # A conversation means nothing to other servers than the one that began it.
+            server = last if exchange.pinned else exchange.choice.choose(now, without=tried)
+            self._attempt(exchange, server, now)
+        self._tally.timed_out(exchange.sends > sends)
+        if exchange.sends == sends:
             self._tally.dropped("no_answer", serial=exchange.serial, server=last.destination)
             self._finish(exchange)
 
@@ -326,16 +352,18 @@ class Proxy:
     def _stop(self, session: Session, now: float) -> None:
         pool = self._pools.named(session.pool)
         if pool is None:
+            self._tally.dropped("no_pool", serial=session.serial, pool=session.pool)
             return
         choice = pool.choices["acct"]
         same = (one for one in choice.servers if one.destination == session.destination)
         server = choice.choose(now, prefer=next(same, None))
         if server is None:
+            self._tally.dropped("no_server", serial=session.serial, pool=pool.name)
             return
         stop = wire.sign_request(stop_of(session, int(time.time())), session.secret)
-        exchange = Exchange(session.serial, -1, "acct", stop, choice, session.secret, now)
+        exchange = Exchange(session.serial, -1, "acct", stop, choice, session.secret, server, now)
         if exchange.key not in self._exchanges:
-            self._begin(exchange, server, now)
+            self._begin(exchange, now)
 
     def expire(self, now: float) -> None:
         """Forget the sessions that were silent for too long."""

@@ -56,17 +56,15 @@ class Queries:
             serial=arguments.get("serial", ""),
             user_name=arguments.get("user_name", ""),
             mac=arguments.get("mac", ""),
+            after=tuple(arguments.get("after", ("", ""))),
         )
 
     def _list(self, arguments: dict[str, Any]) -> dict[str, Any]:
         """Return sessions behind the one that `after` names, as many as fit an answer."""
-        after = tuple(arguments.get("after", ("", "")))
         offset, limit = arguments.get("offset", 0), arguments.get("limit", 1000)
         items: list[dict[str, Any]] = []
         size = 0
         for session in self._found(arguments):
-            if (session.serial, session.key) <= after:
-                continue
             if offset > 0:
                 offset -= 1
                 continue

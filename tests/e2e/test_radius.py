@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
 import ssl
 
@@ -559,6 +560,70 @@ async def test_pools_survive_the_proxy_and_the_gateway(gateway, join, server):
             await asyncio.sleep(0.02)  # a log file has no event to await
     device = await join("02a0e2000040")
     assert (await answer_of(device, "auth", access_request(device))).code == 2
+
+
+async def test_the_proxy_is_started_again_and_goes_on(gateway, join, server):
+    await configure(gateway, pool(entry(server)))
+    device = await join("02a0e2000041")
+    assert (await answer_of(device, "acct", accounting(device, 1))).code == 5
+    await gateway.kill("radius")
+    answer = None
+    async with asyncio.timeout(WAIT):
+        while answer is None:  # until the pools have reached the new one, packets are dropped
+            device.send_radius("auth", wire.encode(access_request(device)))
+            with contextlib.suppress(TimeoutError):
+                answer = await device.wait_for_radius(1.0)
+    assert answer[0] == "auth"
+    assert await sessions(gateway, device.serial) == []
+    await wait_sessions(gateway, device.serial, 0)
+
+
+async def test_a_page_tells_whether_a_server_is_well(gateway, server):
+    """The page's certificate is of no authority that the machine knows: the server is down."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(gateway.pki / "server.pem", gateway.pki / "server.key")
+    page = await asyncio.start_server(lambda r, w: w.close(), "127.0.0.1", 0, ssl=context)
+    url = f"https://localhost:{page.sockets[0].getsockname()[1]}/health/{{ip}}"
+    kind = {"strategy": "random", "monitor": True, "monitorMethod": "https",
+            "methodParameters": [url], "servers": [entry(server)]}  # fmt: skip
+    await configure(gateway, pool(authConfig=kind, acctConfig={}, coaConfig={}))
+    await gateway.wait_metric("gw_radius_probes_total", 1, result="silent")
+    await gateway.wait_metric("gw_radius_servers_down", 1)
+    await leave(gateway, page)
+
+
+async def user_of(gateway: Gateway, role: str) -> str:
+    """Make a user, and return an access token."""
+    email, password = f"{role}@radius.example", "Right-Horse-8!"
+    answer = await gateway.request(
+        "POST", "user/0?email_verification=false", service="security",
+        json={"id": "0", "email": email, "name": role, "userRole": role,
+              "currentPassword": password, "changePassword": False},
+    )  # fmt: skip
+    assert answer.status_code == 200, answer.text
+    answer = await gateway.request(
+        "POST", "oauth2", json={"userId": email, "password": password}, service="security",
+        signed=False,
+    )  # fmt: skip
+    token: str = answer.json()["access_token"]
+    return token
+
+
+async def test_secrets_are_for_those_who_may_change_them(gateway, server):
+    await configure(gateway, pool(entry(server)))
+    token = await user_of(gateway, "noc")
+    headers = {"Authorization": f"Bearer {token}"}
+    answer = await gateway.request(
+        "GET", "radiusProxyConfig", signed=False, extra_headers=headers
+    )  # fmt: skip
+    assert answer.status_code == 200
+    assert answer.json()["pools"][0]["authConfig"]["servers"][0]["secret"] == ""
+    for method in ("PUT", "DELETE"):
+        answer = await gateway.request(
+            method, "radiusProxyConfig", signed=False, extra_headers=headers,
+            **({"json": {"pools": []}} if method == "PUT" else {}),
+        )  # fmt: skip
+        assert (answer.status_code, answer.json()["ErrorCode"]) == (403, 7)
 
 
 BAD = {

@@ -13,7 +13,11 @@ from hypothesis import strategies as st
 from gw.protocol import jsonrpc, radius_tunnel
 from gw.protocol.jsonrpc import Form, ProtocolError
 
-VECTORS = json.loads((Path(__file__).parent.parent / "vectors/radius.json").read_text())
+FOLDER = Path(__file__).parent.parent / "vectors/southbound"
+VECTORS = {
+    kind: json.loads((FOLDER / f"radius_{kind}.json").read_text())["message"]["data"]
+    for kind in ("auth", "acct", "coa")
+}
 
 
 def message(radius: object = "auth", data: object = VECTORS["auth"]) -> bytes:

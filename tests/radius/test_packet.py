@@ -26,7 +26,11 @@ from gw.radius.routing import (
 )
 
 SECRET = b"testing123"
-VECTORS = json.loads((Path(__file__).parent.parent / "vectors/radius.json").read_text())
+FOLDER = Path(__file__).parent.parent / "vectors/southbound"
+VECTORS = {
+    kind: json.loads((FOLDER / f"radius_{kind}.json").read_text())["message"]["data"]
+    for kind in ("auth", "acct", "coa")
+}
 DICTIONARY = """
 ATTRIBUTE User-Name 1 string
 ATTRIBUTE User-Password 2 string
