@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import contextlib
+import json
 import socket
 import ssl
+from pathlib import Path
 
 import psutil
 import pytest
@@ -169,6 +172,30 @@ async def test_access_request_reaches_the_server_and_its_answer_the_device(gatew
     assert seen["User-Name"] == ["alice@example.org"]
     for direction in ("from_device", "to_server", "from_server", "to_device"):
         assert await gateway.metric("gw_radius_packets_total", direction=direction) == 1
+
+
+@pytest.mark.covers("radius")
+async def test_the_vectors_as_they_are(gateway, join, server):
+    """Both requests of the specification, and the Disconnect-Request for the session they make."""
+    await configure(gateway, pool(entry(server)))
+    device = await join("24f5a207a130")
+    folder = Path(__file__).parents[1] / "vectors" / "southbound"
+    auth, acct, coa = (
+        json.loads((folder / f"radius_{kind}.json").read_text())["message"]
+        for kind in ("auth", "acct", "coa")
+    )
+    for message, code in ((auth, Code.ACCESS_ACCEPT), (acct, Code.ACCOUNTING_RESPONSE)):
+        request = wire.parse(base64.b64decode(message["data"]))
+        assert (await answer_of(device, message["radius"], request)).code == code
+    named = {"callingStationId": "3C-22-FB-10-4E-01", "accountingSessionId": "A1B2C3D4E5F60718",
+             "accountingMultiSessionId": "99AA88BB77CC66DD"}  # fmt: skip
+    asking = asyncio.create_task(operate(gateway, device.serial, "coadm", **named))
+    kind, data = await device.wait_for_radius(WAIT)
+    found, expected = wire.parse(data), wire.parse(base64.b64decode(coa["data"]))
+    assert (kind, found.code, found.attributes) == ("coa", expected.code, expected.attributes)
+    ack = Packet(Code.DISCONNECT_ACK, found.identifier, bytes(16))
+    device.send_radius("coa", wire.encode(wire.sign_answer(ack, found.authenticator, SECRET)))
+    assert (await asking).status_code == 200
 
 
 async def test_it_works_before_connect(gateway, join, server):
