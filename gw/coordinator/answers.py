@@ -13,6 +13,7 @@ from gw.core import records
 from gw.core.settings import Files
 from gw.ops import logs
 from gw.protocol.commands import COMMANDS, Outcome, read_answer
+from gw.protocol.information_elements import decoded
 from gw.protocol.lifecycle import State
 
 log = logs.get("commands")
@@ -34,6 +35,8 @@ class Answers:
         """A device answered; what comes after the final status is kept, and changes nothing."""
         name = _BY_METHOD.get(answer.method, answer.method)
         outcome = read_answer(name, message)
+        if name == "wifiscan":
+            outcome.results = decoded(outcome.results)
         one = self._commands.get(answer.command)
         if one is None or one.state in (State.PENDING, State.WAITING):
             if one is not None and one.state is State.WAITING:
