@@ -26,6 +26,7 @@ from gw.api.owsec.parts import SecurityParts
 from gw.api.server import BODY_SECONDS, UPLOAD_SECONDS, Certificate, Listener
 from gw.core.bootstrap import Bootstrap, announce_ready, load
 from gw.core.settings import Settings
+from gw.files.kept import KeptFiles
 from gw.files.upload import Uploads
 from gw.ops import logs, metrics
 from gw.security.internal_key import internal_key
@@ -67,7 +68,15 @@ async def _serve(bootstrap: Bootstrap) -> None:
     client.start()
     notes = Notes(client)
     authentication = Authentication(reader, notes.key_used)
+    kept = KeptFiles(
+        settings.files,
+        settings.run.data,
+        reader,
+        client,
+        settings.store.retention_days * 86_400,
+    )
     context = Context(
+        kept_files=kept,
         settings=settings,
         reader=reader,
         coordinator=client,
@@ -93,9 +102,8 @@ async def _serve(bootstrap: Bootstrap) -> None:
             Uploads(
                 reader,
                 client,
-                settings.run.data,
                 settings.files,
-                settings.store.retention_days * 86_400,
+                kept,
             ),
             RouteMethods([("/v1/upload/{uuid}", ("POST",))]),
             settings.api.cors_origins,

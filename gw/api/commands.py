@@ -98,9 +98,12 @@ async def read_command(context: NamedDependency[Context], command_uuid: FromPath
 async def delete_command(context: NamedDependency[Context], command_uuid: FromPath[str]) -> Answer:
     """Delete one command; if its device has not answered yet, the answer is not awaited."""
     name = _uuid(command_uuid)
-    if await context.reader.command(name) is None:
+    row = await context.reader.command(name)
+    if row is None:
         raise ApiError(404)
     await context.coordinator.request("command.delete", {"uuid": name})
+    if row.attach_date:
+        await context.kept_files.delete(name)
     return empty()
 
 

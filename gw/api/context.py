@@ -16,6 +16,7 @@ from gw.api.coordinator_client import DEFAULT_SECONDS, Answer
 from gw.api.terminal_places import TerminalPlaces
 from gw.core.errors import ApiError
 from gw.core.settings import Settings
+from gw.files.kept import KeptFiles
 from gw.store.interface import Reader
 from gw.store.rows import DeviceRow
 from gw.validation.examination import Device
@@ -56,6 +57,7 @@ class Context:
     settings: Settings
     reader: Reader
     coordinator: Coordinator
+    kept_files: KeptFiles
     api_port: int
     """Port on which the api listener really listens."""
     security_port: int = 16001

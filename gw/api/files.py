@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-
 from litestar import Response, delete, get
 from litestar.di import NamedDependency
 from litestar.params import FromPath
@@ -13,7 +11,6 @@ from gw.api.context import Context
 from gw.api.documented import documented
 from gw.api.envelope import Answer, AnyRequest, empty
 from gw.core.errors import ApiError
-from gw.files.upload import folder
 from gw.store.rows import CommandRow
 
 _TAG = "Commands"
@@ -42,11 +39,9 @@ async def download(
     row = await _command(request, context, uuid)
     if row.waiting_for_file:
         return Response(b"", status_code=202)
-    path = folder(context.settings.run.data) / row.uuid
-    try:
-        content = await asyncio.to_thread(path.read_bytes)
-    except FileNotFoundError:
-        raise ApiError(404) from None
+    content = await context.kept_files.read(row.uuid)
+    if content is None:
+        raise ApiError(404)
     name = f"{row.uuid}.{row.attach_type or 'bin'}"
     return Response(
         content,
@@ -64,9 +59,6 @@ async def remove(
 ) -> Answer:
     """Forget the file; the command stays."""
     row = await _command(request, context, uuid)
-    path = folder(context.settings.run.data) / row.uuid
-    try:
-        await asyncio.to_thread(path.unlink)
-    except FileNotFoundError:
-        raise ApiError(1006) from None
+    if not await context.kept_files.delete(row.uuid):
+        raise ApiError(1006)
     return empty()

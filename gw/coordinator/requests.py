@@ -91,6 +91,8 @@ class Requests:
             "command.run": self._command_run,
             "command.cancel": self._command_cancel,
             "command.delete": self._command_delete,
+            "file.part": self._file_part,
+            "file.delete": self._file_delete,
             "file.received": self._file_received,
             "file.rejected": self._file_rejected,
             "records.delete": self._records_delete,
@@ -328,6 +330,15 @@ class Requests:
                 self._keeper.cancel(shadow)
             self._executor.cancel(one.uuid, "deleted")
         return await self._put(interface.DeleteCommands(uuid, serial, start, end))
+
+    async def _file_part(self, arguments: Arguments, body: bytes) -> dict[str, Any]:
+        now = int(time.time())
+        return await self._put(
+            interface.PutFilePart(arguments["uuid"], arguments["part"], now, body)
+        )
+
+    async def _file_delete(self, arguments: Arguments, body: bytes) -> dict[str, Any]:
+        return await self._put(interface.DeleteFile(arguments["uuid"]))
 
     async def _file_received(self, arguments: Arguments, body: bytes) -> dict[str, Any]:
         self._executor.answers.file_received(arguments["uuid"], arguments["size"])

@@ -235,6 +235,10 @@ class Files(Section):
     """Port; 0 takes a free one."""
     max_bytes: Size = 10_000_000
     """Largest upload."""
+    store: Literal["directory", "database"] = "directory"
+    """Where files are kept; several gateways on one database need `database`."""
+    directory: str = ""
+    """Directory of the files; empty: `files` in the data directory."""
     trace_seconds: Seconds = 600.0
     """How long after it was sent a trace waits for its file."""
     script_seconds: Seconds = 900.0

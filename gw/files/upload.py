@@ -7,16 +7,16 @@ upload. Files are kept in a directory, one per command.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import re
 import time
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 import msgspec
 import multipart
 
 from gw.core.settings import Files
+from gw.files.kept import Coordinator, KeptFiles
 from gw.ops import logs
 from gw.store.interface import Reader
 
@@ -27,14 +27,6 @@ _AT_A_TIME: Final = 16
 _OVERHEAD: Final = 65_536
 """Room for the other parts of the form, bytes."""
 _PATH: Final = re.compile(r"/v1/upload/([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})\Z")
-_TIDY: Final = 100
-
-
-class Coordinator(Protocol):
-    """Who writes what came of a command."""
-
-    async def request(self, operation: str, arguments: dict[str, Any]) -> Any:
-        """Ask for an operation."""
 
 
 class UploadError(Exception):
@@ -45,11 +37,6 @@ class UploadError(Exception):
         self.status = status
 
 
-def folder(data: str) -> Path:
-    """Return where the files are kept."""
-    return Path(data) / "files"
-
-
 class Uploads:
     """ASGI application of the upload listener."""
 
@@ -57,18 +44,17 @@ class Uploads:
         self,
         reader: Reader,
         coordinator: Coordinator,
-        data: str,
         settings: Files,
-        retention_seconds: int,
+        kept: KeptFiles,
     ) -> None:
         self._reader = reader
         self._coordinator = coordinator
-        self._folder = folder(data)
+        self._kept = kept
+        self._folder = kept.folder
         self._max_bytes = settings.max_bytes
         scripts = settings.script_seconds
         self._windows = {"pcap": settings.trace_seconds, "txt": scripts, "tgz": scripts}
         """How long after it was sent a command waits for its file, by the kind of file."""
-        self._retention = retention_seconds
         self._under_way: set[str] = set()
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
@@ -107,10 +93,10 @@ class Uploads:
         self._under_way.add(uuid)
         part = self._folder / f"{uuid}.part"
         try:
-            self._folder.mkdir(mode=0o700, exist_ok=True)
+            self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             async with asyncio.timeout(READ_SECONDS):
                 size = await self._receive(scope, receive, part)
-            part.replace(self._folder / uuid)
+            await self._kept.keep(uuid, part)
             await self._coordinator.request("file.received", {"uuid": uuid, "size": size})
         except TimeoutError:
             raise UploadError(408, f"the file did not come within {READ_SECONDS:g} s") from None
@@ -120,7 +106,6 @@ class Uploads:
         finally:
             self._under_way.discard(uuid)
             part.unlink(missing_ok=True)
-        await asyncio.to_thread(self._tidy)
         return uuid, size
 
     async def _receive(self, scope: Any, receive: Any, part: Path) -> int:
@@ -158,19 +143,6 @@ class Uploads:
         if not state:
             raise UploadError(400, "the form has no part of type application/octet-stream")
         return size
-
-    def _tidy(self) -> None:
-        """Delete some files that are older than what else is kept."""
-        limit = time.time() - self._retention
-        with contextlib.suppress(OSError):
-            for number, file in enumerate(sorted(self._folder.iterdir(), key=_age)):
-                if number >= _TIDY or file.stat().st_mtime >= limit:
-                    return
-                file.unlink(missing_ok=True)
-
-
-def _age(file: Path) -> float:
-    return file.stat().st_mtime
 
 
 def _boundary(scope: Any) -> bytes:

@@ -164,6 +164,21 @@ class DeleteDefaultConfiguration(Op):
     name: str
 
 
+class PutFilePart(Op):
+    """Add a part of the file of a command; the parts count from 0."""
+
+    uuid: str
+    part: int
+    created: int
+    content: bytes
+
+
+class DeleteFile(Op):
+    """Delete the file of a command, all of its parts."""
+
+    uuid: str
+
+
 class PutScript(Op):
     """Insert or replace."""
 
@@ -371,6 +386,9 @@ class Reader(Protocol):
 
     async def unfinished_commands(self, command: str = "") -> list[rows.CommandRow]:
         """Commands (of one name) that have no final result, oldest first."""
+
+    async def file(self, uuid: str) -> bytes | None:
+        """The file of a command; None if the database has none."""
 
     async def scripts(self, *, offset: int = 0, limit: int = 100) -> list[rows.ScriptRow]:
         """By name."""

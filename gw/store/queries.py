@@ -283,6 +283,11 @@ class Queries(SecurityQueries):
         )
         return await self._all(COMMAND, sql, command)
 
+    async def file(self, uuid: str) -> bytes | None:
+        """The file of a command; None if the database has none."""
+        parts = await self._cells("SELECT content FROM files WHERE uuid = ? ORDER BY part", uuid)
+        return b"".join(bytes(part[0]) for part in parts) if parts else None
+
     async def scripts(self, *, offset: int = 0, limit: int = 100) -> list[rows.ScriptRow]:
         """By name."""
         sql = f"SELECT {SCRIPT.select()} FROM scripts ORDER BY name, id LIMIT ? OFFSET ?"

@@ -207,6 +207,11 @@ def expired(op: interface.DeleteExpired) -> list[tuple[str, tuple[Any, ...]]]:
             "WHERE completed > 0 AND completed < ? ORDER BY completed LIMIT ?)",
             (op.commands_before, op.limit),
         ),
+        (
+            "DELETE FROM files WHERE uuid IN (SELECT uuid FROM files "
+            "WHERE created < ? ORDER BY created LIMIT ?)",
+            (op.before, op.limit),
+        ),
     ]
 
 
@@ -256,6 +261,12 @@ WRITERS: Final[dict[type[interface.Op], Writer]] = {
     interface.DeleteDefaultConfiguration: _many(
         "DELETE FROM default_configurations WHERE name = ?", "name"
     ),
+    interface.PutFilePart: _many(
+        "INSERT INTO files (uuid, part, created, content) VALUES (?, ?, ?, ?) "
+        "ON CONFLICT (uuid, part) DO UPDATE SET content = excluded.content",
+        *("uuid", "part", "created", "content"),
+    ),
+    interface.DeleteFile: _many("DELETE FROM files WHERE uuid = ?", "uuid"),
     interface.PutScript: _put(SCRIPTS),
     interface.DeleteScript: _many("DELETE FROM scripts WHERE id = ?", "id"),
     interface.PutRadiusPools: _put(RADIUS),

@@ -19,6 +19,7 @@ from gw.api.owsec.parts import SecurityParts
 from gw.core import records
 from gw.core.bootstrap import RingEnds
 from gw.core.settings import Settings
+from gw.files.kept import KeptFiles
 from gw.protocol.configuration import without_uuid
 from gw.security.passwords import Passwords
 from gw.security.sealing import Sealer
@@ -312,7 +313,10 @@ async def apps(settings, reader, coordinator, client):
     passwords = Passwords(settings.security, HASHER)
     logins = []
     authentication = Authentication(reader)
-    context = Context(settings=settings, reader=reader, coordinator=client, api_port=16002)
+    kept = KeptFiles(settings.files, settings.run.data, reader, client, 86_400)
+    context = Context(
+        settings=settings, reader=reader, coordinator=client, kept_files=kept, api_port=16002
+    )
     sealer = Sealer("k" * 32)
     mailer = Mailer(settings.mail)
     parts = SecurityParts(context, authentication, passwords, sealer, mailer, logins.append)

@@ -247,6 +247,29 @@ async def file_of(gateway: Gateway, device: SimulatedDevice, command: str) -> ht
     return await gateway.request("GET", f"file/{command}?serialNumber={device.serial}")
 
 
+async def test_files_in_the_database(start_gateway):
+    gateway = await start_gateway(**{"files.store": "database"})
+    serial = "02a0d3000023"
+    pki.device(gateway.pki, [serial])
+    device = SimulatedDevice(
+        serial, gateway.pki, "127.0.0.1", gateway.device_port, platform="switch"
+    )
+    await device.connect(deadline=WAIT)
+    await gateway.wait_device(serial, deviceType="switch")
+    command = (await send(gateway, device, "trace", network="up")).json()
+    message = await device.wait_for("trace", WAIT)
+    content = bytes(range(256)) * 10_000  # more than one part
+    assert (await upload(gateway, message.params["uri"], content)).status_code == 200
+    file = await file_of(gateway, device, command["UUID"])
+    assert (file.status_code, file.content) == (200, content)
+    assert gateway.sql("SELECT count(*) FROM files") == [(3,)]
+    assert not any((gateway.folder / "data" / "files").iterdir())
+    # The file goes with its command.
+    assert (await gateway.request("DELETE", f"command/{command['UUID']}")).status_code == 200
+    assert gateway.sql("SELECT count(*) FROM files") == [(0,)]
+    device.stop()
+
+
 async def test_trace_is_uploaded_and_downloaded(gateway, join):
     device = await join("02a0d3000020")
     command = (await send(gateway, device, "trace", network="up", duration=5)).json()

@@ -161,6 +161,7 @@ async def ask_small_tables(read):
     await read.secrets()
     await read.scripts()
     await read.script("i")
+    await read.file("u")
 
 
 async def test_pages_of_small_tables_and_users(reader, path):
@@ -221,6 +222,8 @@ def every_write():
         ops.DeleteDefaultConfiguration("a"),
         ops.PutDefaultFirmware(rows.DefaultFirmwareRow(device_type="a", uri="u", revision="r")),
         ops.DeleteDefaultFirmware("a"),
+        ops.PutFilePart("u", 0, 1, b"x"),
+        ops.DeleteFile("u"),
         ops.PutScript(rows.ScriptRow(id="i", name="n", type="shell", content="")),
         ops.DeleteScript("i"),
         ops.PutTelemetrySubscription(

@@ -29,6 +29,15 @@ CREATE TABLE scripts (
 );
 CREATE INDEX scripts_by_name ON scripts (name, id);
 
+CREATE TABLE files (
+    uuid    text COLLATE "C" NOT NULL,
+    part    bigint NOT NULL,
+    created bigint NOT NULL,
+    content bytea COMPRESSION lz4 NOT NULL,
+    PRIMARY KEY (uuid, part)
+);
+CREATE INDEX files_by_age ON files (created);
+
 -- == policies: default firmwares, provisioning, restrictions ==
 
 ALTER TABLE devices ADD COLUMN firmware_image text COLLATE "C" NOT NULL DEFAULT '';

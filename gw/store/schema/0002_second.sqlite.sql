@@ -26,6 +26,15 @@ CREATE TABLE scripts (
 ) STRICT;
 CREATE INDEX scripts_by_name ON scripts (name, id);
 
+CREATE TABLE files (
+    uuid    TEXT NOT NULL,
+    part    INTEGER NOT NULL,
+    created INTEGER NOT NULL,
+    content BLOB NOT NULL,
+    PRIMARY KEY (uuid, part)
+) STRICT;
+CREATE INDEX files_by_age ON files (created);
+
 -- == policies: default firmwares, provisioning, restrictions ==
 
 ALTER TABLE devices ADD COLUMN firmware_image TEXT NOT NULL DEFAULT '';

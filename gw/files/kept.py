@@ -1,0 +1,92 @@
+"""Where uploaded files are kept: one per command, in a directory or in the database."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from pathlib import Path
+from typing import Any, Final, Protocol
+
+from gw.core.settings import Files
+from gw.store.interface import Reader
+
+_PART_BYTES: Final = 1_048_576
+"""What crosses the queue to the coordinator at a time."""
+_TIDY: Final = 100
+
+
+class Coordinator(Protocol):
+    """Who writes."""
+
+    async def request(self, operation: str, arguments: dict[str, Any], body: bytes = b"") -> Any:
+        """Ask for an operation."""
+
+
+class KeptFiles:
+    """Keeps, reads and deletes the files of commands.
+
+    With several gateways on one database only `files.store = database` lets each of them answer
+    for all files.
+    """
+
+    def __init__(
+        self,
+        settings: Files,
+        data: str,
+        reader: Reader,
+        coordinator: Coordinator,
+        retention_seconds: int,
+    ) -> None:
+        self.folder = Path(settings.directory or Path(data) / "files")
+        self._in_database = settings.store == "database"
+        self._reader = reader
+        self._coordinator = coordinator
+        self._retention = retention_seconds
+
+    async def keep(self, uuid: str, arrived: Path) -> None:
+        """Keep a file that has arrived whole in the folder; it is moved, or removed from there."""
+        if not self._in_database:
+            await asyncio.to_thread(arrived.replace, self.folder / uuid)
+            await asyncio.to_thread(self._tidy)
+            return
+        part = 0
+        with arrived.open("rb") as file:
+            while content := await asyncio.to_thread(file.read, _PART_BYTES):
+                arguments = {"uuid": uuid, "part": part}
+                await self._coordinator.request("file.part", arguments, content)
+                part += 1
+
+    async def read(self, uuid: str) -> bytes | None:
+        """Return a file; None if there is none."""
+        if self._in_database:
+            return await self._reader.file(uuid)
+        try:
+            return await asyncio.to_thread((self.folder / uuid).read_bytes)
+        except FileNotFoundError:
+            return None
+
+    async def delete(self, uuid: str) -> bool:
+        """Delete a file; False if there is none."""
+        if self._in_database:
+            there = await self._reader.file(uuid) is not None
+            await self._coordinator.request("file.delete", {"uuid": uuid})
+            return there
+        try:
+            await asyncio.to_thread((self.folder / uuid).unlink)
+        except FileNotFoundError:
+            return False
+        return True
+
+    def _tidy(self) -> None:
+        """Delete some files that are older than what else is kept."""
+        limit = time.time() - self._retention
+        with contextlib.suppress(OSError):
+            for number, file in enumerate(sorted(self.folder.iterdir(), key=_age)):
+                if number >= _TIDY or file.stat().st_mtime >= limit:
+                    return
+                file.unlink(missing_ok=True)
+
+
+def _age(file: Path) -> float:
+    return file.stat().st_mtime
