@@ -58,7 +58,9 @@ COMMANDS: Final[dict[str, Command]] = {
     "eventqueue": Command(method="event", seconds=30),
     "trace": Command(method="trace", seconds=300, file=True),
     "script": Command(method="script", seconds=60, kind=_ONCE, again=True, file=True),
-    "rrm": Command(method="rrm", seconds=60, kind=Kind.FIRE_AND_FORGET, administrator=True),
+    "rrm": Command(
+        method="rrm", seconds=60, kind=Kind.FIRE_AND_FORGET, administrator=True, parallel=True
+    ),
     "powercycle": Command(method="powercycle", seconds=60, kind=_ONCE, administrator=True),
     "cable-diagnostics": Command(
         method="cable-diagnostics", seconds=120, kind=_ONCE, administrator=True

@@ -99,6 +99,7 @@ async def text(viewer: ClientConnection) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("platform", "serial"), [("ap", "02a0e3010001"), ("switch", "02a0e3010002")]
 )
+@pytest.mark.asks("rtty")
 async def test_from_rest_to_the_shell(
     gateway: Gateway, join: Join, platform: str, serial: str
 ) -> None:

@@ -12,6 +12,7 @@ import json
 import zlib
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 import pytest
 import southbound_vectors as vectors
@@ -232,7 +233,7 @@ async def test_state_newer_config(gateway, join):
     assert (live["associations_2G"], live["associations_5G"]) == (0, 0)
 
 
-@pytest.mark.covers("request")
+@pytest.mark.asks("request")
 @pytest.mark.parametrize("name", ["state_requested", "healthcheck_requested"])
 async def test_requested_message_is_the_result_of_its_command(gateway, join, name):
     device = await join()
@@ -363,6 +364,9 @@ async def test_what_is_counted_and_not_stored(gateway, join, name):
     assert device.connected
     for kind in ("statistics", "healthcheck"):
         assert await gateway.metric("gw_store_records_committed_total", kind=kind) == 0
+    if name == "telemetry_data":  # nobody asked for it
+        message = await device.wait_for("telemetry", WAIT)
+        assert matches(vectors.load("telemetry_stop") | {"id": ANY}, json.loads(message.raw)) == []
     if name == "cfgpending":
         assert device.counters.configures == configures, "a notice is no report"
 
@@ -542,7 +546,7 @@ CALLS = {
 }  # fmt: skip
 
 
-@pytest.mark.covers(
+@pytest.mark.asks(
     "cable-diagnostics", "certupdate", "eventqueue", "factory", "fixedconfig", "leds", "ping",
     "powercycle", "reboot", "reenroll", "request", "script", "trace", "transfer", "wifiscan",
 )  # fmt: skip
@@ -568,7 +572,45 @@ async def test_commands_are_sent_as_the_agents_know_them(gateway, join, name):
         assert found["params"]["request_uuid"] == answered.json()["UUID"]
 
 
-@pytest.mark.covers("configure")
+@pytest.mark.asks("upgrade")
+async def test_upgrade_with_a_signature(gateway, join):
+    """REST calls it FWsignature; on the wire it is `signature`."""
+    device = await join()
+    device.faults = MUTE
+    vector = vectors.load("upgrade")
+    query = urlencode({"FWsignature": vector["params"]["signature"]})
+    uri = vector["params"]["uri"]
+    asking = asyncio.create_task(ask(gateway, device, f"upgrade?{query}", uri=uri))
+    message = await device.wait_for("upgrade", WAIT)
+    device.answer(message, "result_configure_ok", uuid=device.uuid)
+    await asking
+    assert matches(vector | {"id": ANY}, json.loads(message.raw)) == []
+
+
+@pytest.mark.asks("rrm")
+async def test_rrm_is_sent_with_id_0(gateway, join):
+    device = await join()
+    vector = vectors.load("rrm")
+    answered = await ask(gateway, device, "rrm", actions=vector["params"]["actions"])
+    assert answered.status_code == 200, answered.text
+    message = await device.wait_for("rrm", WAIT)
+    assert matches(vector, json.loads(message.raw)) == []
+
+
+@pytest.mark.asks("package")
+async def test_package(gateway, join):
+    device = await join()
+    device.faults = MUTE
+    vector = vectors.load("package")
+    packages = vector["params"]["packages"]
+    asking = asyncio.create_task(ask(gateway, device, "package", packages=packages))
+    message = await device.wait_for("package", WAIT)
+    device.answer(message, "result_configure_ok", uuid=device.uuid)
+    assert (await asking).status_code == 200
+    assert matches(vector | {"id": ANY}, json.loads(message.raw)) == []
+
+
+@pytest.mark.asks("configure")
 @pytest.mark.parametrize("name", ["configure", "configure_compressed"])
 async def test_configure_is_sent_as_the_agents_know_it(gateway, open_device, name):
     """Compressed exactly if the device can; `config_hash` is more than agents look at."""
@@ -597,8 +639,7 @@ async def test_configure_is_sent_as_the_agents_know_it(gateway, open_device, nam
 
 
 NOT_YET = {
-    "package", "radius_coa", "rrm", "rtty", "telemetry_start", "telemetry_stop", "upgrade",
-    "venue_broadcast_relay",
+    "radius_coa", "rtty", "telemetry_start", "venue_broadcast_relay",
 }  # fmt: skip
 """Their parts of the gateway have tests of their own, or are not there yet."""
 
