@@ -12,12 +12,13 @@ from typing import Any, Final
 
 import uvloop
 
-from gw.api.app import gateway_app, security_app
+from gw.api.app import gateway_app, gateway_sockets, security_app, security_sockets
 from gw.api.authentication import Authentication
 from gw.api.configuration_validation import ConfigurationValidation, CountValidation
 from gw.api.context import Context
 from gw.api.coordinator_client import CoordinatorClient
 from gw.api.edge import Edge, Observe, RouteMethods
+from gw.api.live.hub import Hub
 from gw.api.notes import Notes
 from gw.api.owsec.logins import CountLogin
 from gw.api.owsec.mailer import OUTCOMES, Mailer
@@ -110,6 +111,10 @@ async def _serve(bootstrap: Bootstrap) -> None:
             observe,
         ),
     }
+    hub = Hub(client, bootstrap.generation, settings.streams, page)
+    apps["api"].sockets = gateway_sockets(context, authentication, hub)
+    apps["security"].sockets = security_sockets(context, authentication, hub)
+    hub.start()
     drain = settings.run.drain_seconds * _DRAIN_SHARE
     listeners = [
         Listener(
@@ -119,6 +124,7 @@ async def _serve(bootstrap: Bootstrap) -> None:
             drain_seconds=drain,
             body_seconds=UPLOAD_SECONDS if name == "files" else BODY_SECONDS,
             observe=observe,
+            streams=settings.streams if name in ("api", "security") else None,
         )
         for name, sock in sockets.items()
         if name in apps
@@ -128,6 +134,7 @@ async def _serve(bootstrap: Bootstrap) -> None:
         await _run(bootstrap, listeners, certificate, client, validation)
     finally:
         mailing.cancel()
+        await hub.close()
         client.close()
         await reader.close()
         passwords.close()

@@ -31,6 +31,7 @@ from gw.api import (
     rtty,
     scripts,
     system,
+    telemetry,
     telemetry_records,
 )
 from gw.api.authentication import Authenticator, Caller
@@ -45,6 +46,11 @@ from gw.api.envelope import (
     refuse_unexpected,
 )
 from gw.api.gatekeeper import Gatekeeper, guard
+from gw.api.live.hub import Hub
+from gw.api.live.sockets import Route, Sockets
+from gw.api.live.tail import TailRoute
+from gw.api.live.telemetry import TelemetryRoute
+from gw.api.live.ui import UiRoute
 from gw.api.openapi import Other, handlers_of, openapi_document
 from gw.api.owsec import action_pages, policies
 from gw.api.owsec.parts import SecurityParts
@@ -73,6 +79,10 @@ _GATEWAY: Final[tuple[BaseRouteHandler, ...]] = (
     telemetry_records.delete_capabilities,
     configure.configure,
     rtty.open_terminal,
+    telemetry.telemetry,
+    telemetry.ui_socket,
+    telemetry.telemetry_socket,
+    telemetry.tail_socket,
     device_commands.device_command,
     packages.list_packages,
     packages.install_packages,
@@ -114,7 +124,7 @@ _GATEWAY: Final[tuple[BaseRouteHandler, ...]] = (
 )
 
 _PUBLIC_ONLY: Final = frozenset(
-    {"/system", "/systemConfiguration", "/deviceDashboard", "/capabilities", "/ws"}
+    {"/system", "/systemConfiguration", "/deviceDashboard", "/capabilities", "/ws", "/ws_telemetry"}
 )
 """Paths that the gateway does not serve on its private listener (northbound.md 1)."""
 
@@ -134,6 +144,22 @@ def gateway_app(
     gatekeeper = Gatekeeper(authentication, "owgw", internal_key=internal_key)
     app = _documented(handlers, "gw", other, context, gatekeeper, authentication, {})
     return _behind_edge(app, context, observe)
+
+
+def gateway_sockets(context: Context, authentication: Authenticator, hub: Hub) -> Sockets:
+    """Return the WebSockets of the api listener."""
+    routes: dict[str, Route] = {
+        f"{BASE}/ws": UiRoute(authentication, context.reader, hub),
+        f"{BASE}/ws_telemetry": TelemetryRoute(context, hub),
+        f"{BASE}/device/{{serial}}/tail": TailRoute(context, authentication, hub),
+    }
+    return Sockets(context, hub, routes)
+
+
+def security_sockets(context: Context, authentication: Authenticator, hub: Hub) -> Sockets:
+    """Return the WebSockets of the security listener."""
+    ui = UiRoute(authentication, context.reader, hub, devices=False)
+    return Sockets(context, hub, {f"{BASE}/ws": ui})
 
 
 def security_app(

@@ -11,6 +11,7 @@ import asyncio
 import time
 import uuid
 from collections import deque
+from collections.abc import Callable
 from typing import Any, Final
 
 import msgspec
@@ -80,6 +81,10 @@ class CoordinatorClient:
         self._retry_delay = _RETRY_SECONDS
         self._look: asyncio.TimerHandle | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
+        self.on_item: Callable[[int, bytes, bytes], object] = lambda _serial, _head, _body: None
+        """Called with serial number, head and body of each item of a live stream."""
+        self.on_hello: Callable[[], object] = lambda: None
+        """Called when a coordinator started anew."""
         self.failed: asyncio.Future[None] | None = None
         """Gets the exception when a ring is unusable; the process must then end."""
 
@@ -204,7 +209,10 @@ class CoordinatorClient:
             while True:
                 found = self._down.read()
                 for record in found:
-                    self._take(record.kind, record.head, record.body)
+                    if record.kind == records.Kind.STREAM:
+                        self.on_item(record.serial, record.head, record.body)
+                    else:
+                        self._take(record.kind, record.head, record.body)
                 if found:
                     self._down.commit(found[-1].position)
                 elif self._down.arm():
@@ -231,6 +239,7 @@ class CoordinatorClient:
             if self._unsent:
                 _log.warning("the coordinator restarted", repeated=len(self._unsent))
             self._send()
+            self.on_hello()
 
     def _fail(self, error: RingError) -> None:
         """Give up: without its rings this process cannot work; the supervisor starts another."""

@@ -85,8 +85,15 @@ class Edge:
     """ASGI application around an application."""
 
     def __init__(
-        self, app: App, methods: RouteMethods, origins: list[str], observe: Observe
+        self,
+        app: App,
+        methods: RouteMethods,
+        origins: list[str],
+        observe: Observe,
+        sockets: App | None = None,
     ) -> None:
+        """`sockets` serves WebSockets; None: the application refuses them."""
+        self.sockets = sockets
         self._app = app
         self._methods = methods
         self._any_origin = "*" in origins
@@ -96,7 +103,8 @@ class Edge:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
         if scope["type"] != "http":
-            await self._app(scope, receive, send)
+            app = self.sockets if scope["type"] == "websocket" else None
+            await (app or self._app)(scope, receive, send)
             return
         began = time.monotonic()
         headers: dict[bytes, bytes] = dict(scope["headers"])

@@ -15,10 +15,12 @@ import structlog
 import uvicorn
 from cryptography import x509
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
 from gw.api.edge import Observe, unobserved
 from gw.api.envelope import Failure
 from gw.core.errors import ApiError
+from gw.core.settings import Streams
 from gw.core.watched_files import Signature, WatchedFiles
 
 _log = structlog.get_logger("gw.api.server")
@@ -166,6 +168,9 @@ class BoundedProtocol(HttpToolsProtocol):
             return
         self._in_head = False
         self._head_bytes = 0
+        if self._upgrades():
+            super().on_headers_complete()
+            return
         self._in_body = True
         self._close_in(self.body_seconds)
         super().on_headers_complete()
@@ -177,7 +182,7 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def on_message_complete(self) -> None:
         """Stop waiting for the body; if it is answered already, wait for the next head."""
-        if self._refused:
+        if self._refused or self._upgrades():
             return
         self._in_body = False
         self._stop_timer()
@@ -204,6 +209,15 @@ class BoundedProtocol(HttpToolsProtocol):
         """Stop watching."""
         self._stop_write_timer()
         super().resume_writing()
+
+    def handle_websocket_upgrade(self) -> None:
+        """Hand the connection over; its waits are bounded there."""
+        self._stop_timer()
+        self._stop_write_timer()
+        super().handle_websocket_upgrade()
+
+    def _upgrades(self) -> bool:
+        return self.parser.should_upgrade() and self._should_upgrade()
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
         if app is not self.app:
@@ -245,6 +259,33 @@ class BoundedProtocol(HttpToolsProtocol):
             self._write_timer = None
 
 
+class BoundedWebSocket(WebSocketsSansIOProtocol):
+    """uvicorn's WebSocket protocol; a client that reads nothing for long is cut off."""
+
+    _write_timer: asyncio.TimerHandle | None = None
+
+    def pause_writing(self) -> None:
+        """Begin to wait for the client to read."""
+        super().pause_writing()
+        self._stop_write_timer()
+        self._write_timer = self.loop.call_later(WRITE_SECONDS, self.transport.abort)
+
+    def resume_writing(self) -> None:
+        """The client reads."""
+        self._stop_write_timer()
+        super().resume_writing()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Forget the timer."""
+        self._stop_write_timer()
+        super().connection_lost(exc)
+
+    def _stop_write_timer(self) -> None:
+        if self._write_timer is not None:
+            self._write_timer.cancel()
+            self._write_timer = None
+
+
 class Listener(uvicorn.Server):
     """One server on one inherited socket. Signals are left to the process."""
 
@@ -257,13 +298,19 @@ class Listener(uvicorn.Server):
         drain_seconds: float,
         body_seconds: float = BODY_SECONDS,
         observe: Observe = unobserved,
+        streams: Streams | None = None,
     ) -> None:
+        """With `streams`, WebSockets are served as well."""
         members = {"observe": staticmethod(observe), "body_seconds": body_seconds}
         protocol = type("Protocol", (BoundedProtocol,), members)
         config = uvicorn.Config(
             app,
             http=protocol,
-            ws="none",
+            ws="none" if streams is None else BoundedWebSocket,
+            ws_max_size=0 if streams is None else streams.max_message_bytes,
+            ws_ping_interval=None if streams is None else streams.ping_seconds,
+            ws_ping_timeout=None if streams is None else streams.ping_seconds,
+            ws_per_message_deflate=False,
             lifespan="off",
             log_config=None,
             access_log=False,

@@ -187,7 +187,7 @@ class Telemetry:
         for stream in list(self._devices.values()):
             for subscription in stream.expired(now):
                 self._end(stream, subscription)
-            self._tell(stream)
+            self._tell_now(stream)
         limit = time.monotonic() - _STOP_SECONDS
         self._stopped = {one: at for one, at in self._stopped.items() if at > limit}
 
@@ -235,7 +235,12 @@ class Telemetry:
             self._end(stream, subscription)
 
     def _tell(self, stream: DeviceStream) -> None:
-        """Bring the device to what is wanted, if it is here."""
+        """Bring the device to what is wanted, once that is durable."""
+        self._work.then(lambda: self._tell_now(stream))
+
+    def _tell_now(self, stream: DeviceStream) -> None:
+        if self._devices.get(stream.serial) is not stream:
+            return  # over, and perhaps begun anew
         session = self._presence.of(stream.serial)
         if session is not None and time.monotonic() >= stream.retry_at:
             for order in stream.orders(session.id):

@@ -474,6 +474,27 @@ class Commands(Section):
     """Commands that ended longer ago than this are deleted."""
 
 
+class Streams(Section):
+    """Live streams to browsers: notifications, telemetry, tails of devices."""
+
+    max_sockets: Count = 500
+    """WebSockets of viewers, all together; more are answered 503."""
+    max_sockets_per_user: Count = 50
+    """WebSockets of one user with a token; more are refused."""
+    max_tails: Count = 50
+    """Devices whose messages are shown at the same time."""
+    queue_items: Count = 2000
+    """Items that may wait for one viewer; a tail then misses some, others are ended."""
+    queue_bytes: Size = 8_388_608
+    """The same in characters."""
+    max_message_bytes: Size = 8192
+    """Largest message of a viewer."""
+    authenticate_seconds: Seconds = 10.0
+    """How long the token of a viewer may take to come."""
+    ping_seconds: Seconds = 20.0
+    """Time between WebSocket PINGs, and how long their answer may take."""
+
+
 class Kafka(Section):
     """The event bus; off when there are no servers."""
 
@@ -536,6 +557,7 @@ class Settings(Section):
     signatures: Signatures = msgspec.field(default_factory=Signatures)
     bus: Bus = msgspec.field(default_factory=Bus)
     commands: Commands = msgspec.field(default_factory=Commands)
+    streams: Streams = msgspec.field(default_factory=Streams)
     kafka: Kafka = msgspec.field(default_factory=Kafka)
     log: Log = msgspec.field(default_factory=Log)
     run: Run = msgspec.field(default_factory=Run)

@@ -33,6 +33,7 @@ class Operation(StrEnum):
     SEND_MAIL = "send_mail"
     READ_SECRETS = "read_secrets"
     EDIT_SECRETS = "edit_secrets"
+    TAIL_DEVICE = "tail_device"
 
 
 _ADMINISTRATORS: Final = frozenset({Role.ROOT, Role.ADMIN})
@@ -48,6 +49,7 @@ PERMISSIONS: Final[dict[Operation, frozenset[Role]]] = {
     Operation.SEND_MAIL: _ADMINISTRATORS | {Role.PARTNER},
     Operation.READ_SECRETS: frozenset({Role.ROOT}),
     Operation.EDIT_SECRETS: frozenset({Role.ROOT}),
+    Operation.TAIL_DEVICE: _ADMINISTRATORS,
 }
 """northbound.md 3.1, 3.2, 4.1 and 4.2; who may manage users is below."""
 

@@ -1,0 +1,1 @@
+"""Live streams to browsers and scripts: WebSockets of the api process."""
