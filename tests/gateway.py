@@ -11,12 +11,15 @@ import ssl
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import asyncpg
 import httpx
 
 from gw.security import pki
+from gw.store.postgres_sql import translated
 
 PASSWORD = "Right-Horse-7!"
 DEADLINE = 60.0
@@ -243,11 +246,25 @@ class Gateway:
 
     def sql(self, query: str, *parameters: object) -> list[Any]:
         """Read the store from beside."""
+        url = str(self.settings.get("store.url", ""))
+        if url.startswith("postgresql:"):
+            # A thread, since the test has a loop of its own running.
+            with ThreadPoolExecutor(1) as thread:
+                return thread.submit(asyncio.run, _fetch(url, query, parameters)).result()
         uri = f"file:{self.folder / 'data' / 'gw.db'}?mode=ro"
         with sqlite3.connect(uri, uri=True, timeout=30) as connection:
             rows = connection.execute(query, parameters).fetchall()
         connection.close()
         return rows
+
+
+async def _fetch(url: str, query: str, parameters: tuple[object, ...]) -> list[Any]:
+    connection = await asyncpg.connect(url, timeout=DEADLINE)
+    try:
+        rows: list[Any] = await connection.fetch(translated(query), *parameters)
+        return rows
+    finally:
+        await connection.close()
 
 
 def sum_of(text: str, name: str, labels: dict[str, str]) -> float:

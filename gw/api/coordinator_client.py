@@ -231,7 +231,8 @@ class CoordinatorClient:
             if waiting is None or waiting.done.done():
                 return  # given up, or answered already before a HELLO had it sent again
             if response.error:
-                waiting.done.set_exception(ApiError(response.error, response.detail))
+                refused = ApiError(response.error, response.detail, http=response.http or None)
+                waiting.done.set_exception(refused)
             else:
                 waiting.done.set_result(Answer(response.result, body))
         elif kind == records.Kind.HELLO:

@@ -10,7 +10,7 @@ from litestar import Request, Response
 from litestar.exceptions import HTTPException
 
 from gw.core.errors import INTERNAL, ApiError
-from gw.store.errors import StoreError
+from gw.store.errors import StoreError, unreadable
 
 _log = structlog.get_logger("gw.api")
 
@@ -92,8 +92,7 @@ def refuse_http(request: AnyRequest, error: HTTPException) -> Answer:
 def refuse_store(request: AnyRequest, error: StoreError) -> Answer:
     """Answer when the database cannot be read; what exactly is wrong is for the log."""
     _log.error("the store failed", path=request.scope["path"], error=str(error))
-    text = "too many queries at a time" if error.retriable else "the store cannot be read"
-    return refuse(request, ApiError(INTERNAL, text, http=503))
+    return refuse(request, ApiError(INTERNAL, unreadable(retriable=error.retriable), http=503))
 
 
 def refuse_unexpected(request: AnyRequest, error: Exception) -> Answer:

@@ -29,6 +29,7 @@ from gw.coordinator.handlers import Handlers
 from gw.coordinator.intake import Intake
 from gw.coordinator.keeper import Keeper
 from gw.coordinator.links import Links
+from gw.coordinator.patience import patiently
 from gw.coordinator.presence import Presence
 from gw.coordinator.provisioning import Provisioning
 from gw.coordinator.provisioning import client_of as provisioning_client
@@ -54,6 +55,8 @@ from gw.store.security_ops import DeleteOldSecurity
 
 EXIT_CONFIGURATION: Final = 78
 """EX_CONFIG of sysexits.h: starting again would not help."""
+_START_SECONDS: Final = 60.0
+"""How long a start waits for a store that is away; then this process starts anew."""
 _RETENTION_SECONDS: Final = 60.0
 _LEFTOVER_SECONDS: Final = 30.0
 _DAY: Final = 86_400
@@ -64,7 +67,7 @@ _HTTP_SECONDS: Final = 30.0
 async def make_first_administrator(store: Store, work: Committer, settings: Settings) -> None:
     """Add the first user and print the password once; nothing if there are users."""
     given = os.environ.pop("GW_ADMIN_PASSWORD", None)
-    if await store.users(limit=1):
+    if await patiently(lambda: store.users(limit=1), _START_SECONDS):
         return
     row, generated = await asyncio.to_thread(first_administrator, settings.security, given)
     work.write(PutUser(row))
@@ -90,7 +93,7 @@ async def settle_leftovers(
     for one in commands.all():
         if one.name != "configure" or one.submitted >= before or keeper.flying(one.uuid):
             continue
-        shadow = await shadows.get(one.serial)
+        shadow = await patiently(lambda: shadows.get(one.serial))  # noqa: B023 - awaited here
         if one.run_at or (shadow is not None and shadow.row.pending_command == one.uuid):
             continue
         text = "the gateway restarted before an answer"
@@ -172,7 +175,7 @@ async def serve(bootstrap: Bootstrap) -> None:
     settings = bootstrap.settings
     counters = metrics.CounterPage(bootstrap.counters_memfd, bootstrap.counters_slot)
     store = open_store(settings.store, settings.run.data)
-    await store.migrate()
+    await patiently(store.migrate, _START_SECONDS)
     bus = open_bus(settings, counters)
     work = Committer(store, settings.store, counters, bus)
     committing = asyncio.create_task(work.run())
@@ -182,13 +185,13 @@ async def serve(bootstrap: Bootstrap) -> None:
     presence = Presence()
     shadows = Shadows(store)
     commands = Commands(work, counters)
-    await commands.load(store)
+    await patiently(lambda: commands.load(store), _START_SECONDS)
     streams = Streams(work, links, counters)
     number = system_id(settings.run.data)
     envelope = Envelope(number, private_url(settings))
     announcer = Announcer(work, store, bus, envelope, streams)
     telemetry = Telemetry(work, store, links, presence, streams, announcer, counters)
-    await telemetry.load()
+    await patiently(telemetry.load, _START_SECONDS)
     venues = None
     if settings.devices.venue_broadcast:
         venues = Venues(store, links, presence, counters)
@@ -225,13 +228,13 @@ async def serve(bootstrap: Bootstrap) -> None:
         counters,
         bootstrap.generation,
     )
-    for row in await store.default_configurations(limit=100_000):
+    for row in await patiently(lambda: store.default_configurations(limit=100_000), _START_SECONDS):
         handlers.defaults[row.name] = row
-    for entry in await store.blacklist(limit=1_000_000):
+    for entry in await patiently(lambda: store.blacklist(limit=1_000_000), _START_SECONDS):
         handlers.blacklist[entry.serial_number] = entry
     workers = [ends for ends in bootstrap.rings if ends.name.startswith("worker-")]
     intake = Intake(workers, store, work, handlers, counters)
-    await intake.start()
+    await patiently(intake.start, _START_SECONDS)
     tasks = [
         asyncio.create_task(intake.run()),
         asyncio.create_task(

@@ -13,6 +13,7 @@ from typing import Final
 
 from gw._native.ring import Consumer, Record, RingCorrupted
 from gw.coordinator.handlers import Handlers
+from gw.coordinator.patience import patiently
 from gw.coordinator.work import Committer
 from gw.core.bootstrap import RingEnds
 from gw.core.ids import serial_from_int
@@ -159,7 +160,8 @@ class Intake:
         serials = {serial_from_int(record.serial) for record in taken if record.serial}
         missing = self._handlers.shadows.missing(serials)
         if missing:
-            await self._handlers.shadows.load(missing)
+            # Without them no record can be judged: intake waits as long as the store is away.
+            await patiently(lambda: self._handlers.shadows.load(missing))
 
     @staticmethod
     def _guarded(treat: Callable[[Record], None], record: Record) -> None:

@@ -31,6 +31,7 @@ from gw.core.records import RECORD_VERSION, Kind
 from gw.ops import logs
 from gw.protocol import configuration as rules
 from gw.store import interface, rows
+from gw.store.errors import StoreError, unreadable
 from gw.store.interface import Op, Store
 
 log = logs.get("requests")
@@ -139,7 +140,7 @@ class Requests:
 
     async def _serve(self, record: Record) -> None:
         request = records.decode(records.Request, record.head)
-        error, detail, result = 0, "", {}
+        error, detail, result, http = 0, "", {}, 0
         try:
             operation = self._operations.get(request.operation)
             if operation is None:
@@ -152,11 +153,14 @@ class Requests:
             error, detail = 1008, str(failed)
         except OverflowError as failed:
             error, detail = 1012, str(failed)
+        except StoreError as failed:
+            log.error("the store failed", operation=request.operation, detail=str(failed))
+            error, detail, http = 1002, unreadable(retriable=failed.retriable), 503
         except Exception as failed:
             log.exception("a request failed", operation=request.operation, detail=repr(failed))
             error, detail = 1002, "the coordinator could not carry it out; its log says why"
         self._audit.end(request, error, detail)
-        response = records.Response(RECORD_VERSION, request.id, error, detail, result)
+        response = records.Response(RECORD_VERSION, request.id, error, detail, result, http)
         try:
             records.encode(response)
         except (OverflowError, TypeError, ValueError) as failed:

@@ -292,7 +292,8 @@ class Request(Head):
 class Response(Head):
     """The coordinator's answer; body: a JSON document, if the operation has one.
 
-    `error` is 0, or a number of `gw.core.errors`; then `detail` says what is wrong.
+    `error` is 0, or a number of `gw.core.errors`; then `detail` says what is wrong, and `http`
+    is the status if it is not the usual one of that number (0).
     """
 
     version: int
@@ -300,6 +301,7 @@ class Response(Head):
     error: int
     detail: str
     result: dict[str, Any]
+    http: int = 0
 
 
 class SendEvent(Head):

@@ -40,3 +40,10 @@ class BatchError(StoreError):
 
 class MigrationError(StoreError):
     """The schema of the database is not one that this version can use or bring up to date."""
+
+
+def unreadable(*, retriable: bool) -> str:
+    """Return what a REST caller is told; what exactly is wrong is for the log."""
+    if retriable:
+        return "the database does not answer just now"
+    return "the store cannot be read"
