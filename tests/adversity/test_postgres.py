@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
 
 import pytest
-from gateway import Gateway
+from gateway import Gateway, gone
 from numbered_states import NumberedStates
 
 from gw.security import pki
@@ -79,9 +81,10 @@ async def test_database_away_under_load(on_postgres, how):
         "paused": (server.pause, server.resume),
     }[how]
 
+    await gateway.sign_in()
+    errors = await gateway.metric("gw_store_errors_total")
+
     async def away():
-        await gateway.sign_in()
-        errors = await gateway.metric("gw_store_errors_total")
         await asyncio.to_thread(take)
         try:
             for _ in range(3):
@@ -93,13 +96,32 @@ async def test_database_away_under_load(on_postgres, how):
             while (await gateway.request("GET", "devices")).status_code != 200:
                 await asyncio.sleep(0.1)  # REST has no event to await
 
-    lost, ended = await fleet.run([(0.3, away), (0.6, away)])
+    # Early: what was sent before must not be all, or there would be nothing to commit meanwhile.
+    lost, ended = await fleet.run([(0.2, away)])
     assert lost == 0
     assert ended == 0, "no device session was dropped"
     assert await gateway.metric("gw_process_starts_total", process="coordinator") == 1
     assert gateway.logged("the store is away; trying again")
     assert "p@ss" not in gateway.log()
     assert "p%40ss" not in gateway.log()
+
+
+async def test_coordinator_and_database_killed_together(on_postgres):
+    """The new coordinator waits for the database, and settles what the old one had sent."""
+    gateway, server = on_postgres
+    fleet = NumberedStates(gateway, PREFIX, DEVICES, STATES)
+
+    async def both():
+        pid = gateway.ready["pids"]["coordinator"]
+        os.kill(pid, signal.SIGKILL)
+        await asyncio.to_thread(server.kill)
+        await gone(pid)
+        await asyncio.to_thread(server.start)
+        await gateway.wait_ready(without={"coordinator": pid})
+
+    lost, ended = await fleet.run([(0.2, both), (0.6, both)])
+    assert lost == 0
+    assert ended == 0, "no device session was dropped"
 
 
 async def refused(gateway: Gateway) -> None:
