@@ -143,8 +143,8 @@ class Child:
         self.failed = False
         """It was killed, or ended with an error, after it had been told to stop."""
         self._command = command
-        # Secrets go only where they are needed: a worker has no business with the database or
-        # users, and outside services are the coordinator's.
+        # Secrets go only where they are needed: a worker or the RADIUS proxy has no business
+        # with the database or users, and outside services are the coordinator's.
         if role != "coordinator":
             settings = msgspec.structs.replace(
                 settings, provisioning=Provisioning(), signatures=Signatures()
@@ -154,7 +154,7 @@ class Child:
         if role not in ("api", "coordinator"):
             security = msgspec.structs.replace(settings.security, internal_key="", sealing_key="")
             settings = msgspec.structs.replace(settings, security=security)
-        if role == "worker":
+        if role in ("worker", "radius"):
             settings = msgspec.structs.replace(settings, store=Store(), security=Security())
         self._settings = settings
         self._environment = environment

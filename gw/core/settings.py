@@ -274,8 +274,13 @@ class Radius(Section):
     """How long a device may be away before its accounting sessions are stopped."""
     session_idle_seconds: Seconds = 600.0
     """Silence after which an accounting session is forgotten."""
+    require_message_authenticator: bool = False
+    """Drop authentication requests without a Message-Authenticator (RFC 3579), which nobody can
+    check."""
     max_sessions: Count = 100_000
     """Accounting sessions that are followed."""
+    max_sessions_per_device: Count = 2_000
+    """Accounting sessions of one device that are followed."""
     max_in_flight_per_device: Annotated[int, msgspec.Meta(ge=1, le=256)] = 64
     """Requests of one device, and to it, that may wait for answers. Per server there are 256."""
     max_conversations: Count = 20_000

@@ -34,7 +34,7 @@ RADIUS_DROPS = (
     "malformed", "bad_code", "foreign_serial", "no_pool", "no_server", "no_device", "repeated",
     "device_busy", "server_busy", "bad_authenticator", "bad_answer", "unexpected_answer",
     "unknown_sender", "sessions_full", "too_big", "unreachable", "undeliverable", "no_answer",
-    "device_silent",
+    "device_silent", "no_message_authenticator",
 )  # fmt: skip
 RECORD_KINDS = ("statistics", "healthcheck", "log", "event", "command", "device", "other")
 
@@ -264,6 +264,7 @@ TABLE: tuple[Metric, ...] = (
     ),
     Metric("gw_radius_in_flight", "gauge", "RADIUS requests that wait for a server."),
     Metric("gw_radius_sessions", "gauge", "Accounting sessions."),
+    Metric("gw_radius_conversations", "gauge", "Authentications whose server is remembered."),
     Metric("gw_radius_servers_down", "gauge", "RADIUS servers that do not answer."),
     Metric("gw_radius_connections", "gauge", "RadSec connections that stand."),
     Metric(

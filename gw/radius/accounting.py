@@ -13,7 +13,7 @@ from typing import Final
 
 import msgspec
 
-from gw.radius.packet import Attr, Attribute, Code, Packet, attribute
+from gw.radius.packet import Attr, Attribute, Code, Packet, attribute, encode, parse
 from gw.radius.routing import Route
 
 
@@ -59,7 +59,7 @@ class Session(msgspec.Struct, kw_only=True):
     session_time: int = 0
     seen: float
     """Monotonic time of the last packet."""
-    packet: Packet
+    packet: bytes
     """The last Accounting-Request, for the Stop of a device that goes away."""
     secret: bytes
     """Shared with the device; never shown."""
@@ -72,9 +72,10 @@ Key = tuple[str, str]
 class Sessions:
     """All sessions, in the order of their last packet."""
 
-    def __init__(self, limit: int) -> None:
-        """`limit`: sessions that are kept; further ones are not followed."""
+    def __init__(self, limit: int, per_device: int) -> None:
+        """Sessions that are kept, in all and of one device; further ones are not followed."""
         self._limit = limit
+        self._per_device = per_device
         self._all: OrderedDict[tuple[str, str], Session] = OrderedDict()
         self._by_serial: dict[str, dict[str, Session]] = {}
         self.refused = 0
@@ -111,16 +112,17 @@ class Sessions:
             return None
         if not key:
             return None
+        encoded = encode(packet)
         session = self._all.get((serial, key))
         if session is None:
             if status not in (Status.START, Status.INTERIM):
                 return None
-            if len(self._all) >= self._limit:
+            if len(self._all) >= self._limit or self.count(serial) >= self._per_device:
                 self.refused += 1
                 return None
             session = Session(
                 serial=serial, key=key, pool=pool, started=now, last_transaction=now,
-                destination=destination, seen=seen, packet=packet, secret=secret,
+                destination=destination, seen=seen, packet=encoded, secret=secret,
             )  # fmt: skip
             self._all[serial, key] = session
             self._by_serial.setdefault(serial, {})[key] = session
@@ -128,7 +130,7 @@ class Sessions:
             self._all.move_to_end((serial, key))
         session.pool, session.destination, session.secret = pool, destination, secret
         session.interface = route.interface
-        session.last_transaction, session.seen, session.packet = now, seen, packet
+        session.last_transaction, session.seen, session.packet = now, seen, encoded
         session.session_id, session.multi_session_id = session_id, multi
         _copy(packet, session)
         return session
@@ -242,7 +244,7 @@ def plain_mac(text: str) -> str:
 
 def stop_of(session: Session, now: int) -> Packet:
     """Return the Stop for a session whose device is gone; it is yet to be signed."""
-    packet = session.packet
+    packet = parse(session.packet)
     stop = Packet(
         Code.ACCOUNTING_REQUEST,
         (packet.identifier + 1) % 256,

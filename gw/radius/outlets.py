@@ -57,7 +57,9 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     down_after: int
     down_seconds: float
     max_in_flight_per_device: int
+    require_message_authenticator: bool
     max_sessions: int
+    max_sessions_per_device: int
     max_conversations: int
     session_idle_seconds: float
 

@@ -152,12 +152,32 @@ class Server(msgspec.Struct, frozen=True, eq=False):
 class Choice:
     """The servers of one kind in one pool, and how one of them is chosen."""
 
-    def __init__(self, entry: KindEntry, servers: list[Server], chance: random.Random) -> None:
+    def __init__(
+        self,
+        entry: KindEntry,
+        servers: list[Server],
+        chance: random.Random,
+        *,
+        realms: bool = False,
+    ) -> None:
+        """`realms`: the servers' `radsecRealms` count (see `for_user`)."""
         self.entry = entry
         self.servers = servers
         self._chance = chance
         self._turn = 0
         self._credits = [0.0] * len(servers)
+        self._realms = _by_realm(entry, servers, chance) if realms else {}
+
+    def for_user(self, user_name: str) -> Choice:
+        """Return the choice among the servers that serve the user's realm.
+
+        Those with `radsecRealms` serve these realms only, `*` being any; those without serve all,
+        unless there is one for just this realm.
+        """
+        if not self._realms:
+            return self
+        realm = user_name.rpartition("@")[2].lower() if "@" in user_name else ""
+        return self._realms.get(realm, self._realms[""])
 
     def choose(
         self, now: float, *, without: Collection[Server] = (), prefer: Server | None = None
@@ -213,6 +233,22 @@ class Choice:
                 best = place
         self._credits[best] -= total
         return self.servers[best]
+
+
+def _by_realm(entry: KindEntry, servers: list[Server], chance: random.Random) -> dict[str, Choice]:
+    """Return the choice for each realm that is named, and under "" that for all others."""
+    named: dict[str, list[Server]] = {}
+    others: list[Server] = []
+    for server in servers:
+        realms = {realm.lower() for realm in server.entry.radsec_realms}
+        for realm in realms - {"*"}:
+            named.setdefault(realm, []).append(server)
+        if not realms or "*" in realms:
+            others.append(server)
+    if not named:
+        return {}
+    choices = {realm: Choice(entry, some, chance) for realm, some in named.items()}
+    return {"": Choice(entry, others, chance)} | choices
 
 
 class Pool:
@@ -287,7 +323,7 @@ class Pools:
     def _choice(self, pool: PoolEntry, kind: str, old: dict[EndpointKey, Endpoint]) -> Choice:
         entry = pool.kind(kind)
         servers = [self._server(pool, kind, one, old) for one in entry.servers if not one.ignore]
-        return Choice(entry, servers, self._chance)
+        return Choice(entry, servers, self._chance, realms=pool.is_radsec)
 
     def _server(
         self, pool: PoolEntry, kind: str, entry: ServerEntry, old: dict[EndpointKey, Endpoint]

@@ -127,6 +127,11 @@ class Proxy:
         """Requests that wait for an answer."""
         return len(self._exchanges)
 
+    @property
+    def conversations(self) -> int:
+        """Authentications whose server is remembered."""
+        return len(self._conversations)
+
     # -- from devices
 
     def from_device(
@@ -150,7 +155,11 @@ class Proxy:
         if self._per_device[serial] >= self._limits.max_in_flight_per_device:
             self._tally.dropped("device_busy", serial=serial)
             return
-        choice = pool.choices[kind]
+        signed = kind == "acct" or packet.get(Attr.MESSAGE_AUTHENTICATOR) is not None
+        if self._limits.require_message_authenticator and not signed:
+            self._tally.dropped("no_message_authenticator", serial=serial)
+            return
+        choice = pool.choices[kind].for_user(packet.text(Attr.USER_NAME))
         preferred = self._preferred(serial, kind, packet, pool, now)
         server = choice.choose(now, prefer=preferred)
         if server is None:

@@ -37,6 +37,7 @@ _TICK_SECONDS: Final = 0.05
 _SECOND: Final = 1.0
 _IN_FLIGHT: Final = metrics.index("gw_radius_in_flight")
 _SESSIONS: Final = metrics.index("gw_radius_sessions")
+_CONVERSATIONS: Final = metrics.index("gw_radius_conversations")
 _DOWN: Final = metrics.index("gw_radius_servers_down")
 _CONNECTIONS: Final = metrics.index("gw_radius_connections")
 _FAILURES: Final = metrics.index("gw_radius_connection_failures_total")
@@ -58,7 +59,7 @@ class Service:
         )
         chance = random.SystemRandom()
         self._pools = Pools(settings.down_after, settings.down_seconds, chance)
-        self._sessions = Sessions(settings.max_sessions)
+        self._sessions = Sessions(settings.max_sessions, settings.max_sessions_per_device)
         self._deadlines = Deadlines()
         self._proxy = Proxy(
             limits, self._pools, self._sessions, self._deadlines, self, self._tally
@@ -261,5 +262,6 @@ class Service:
         endpoints = self._pools.endpoints.values()
         self._counters.set(_IN_FLIGHT, self._proxy.in_flight)
         self._counters.set(_SESSIONS, len(self._sessions))
+        self._counters.set(_CONVERSATIONS, self._proxy.conversations)
         self._counters.set(_DOWN, sum(not one.health.up for one in endpoints))
         self._counters.set(_CONNECTIONS, sum(one.stands for one in self._connections.values()))

@@ -26,7 +26,9 @@ def limits(**more: Any) -> Limits:
     values = {
         "answer_seconds": 5.0, "retries": 2, "coa_seconds": 5.0, "probe_seconds": 10.0,
         "down_after": 3, "down_seconds": 30.0, "max_in_flight_per_device": 256,
-        "max_sessions": 100, "max_conversations": 3, "session_idle_seconds": 600.0,
+        "max_sessions": 100,
+        "max_sessions_per_device": 50, "require_message_authenticator": False,
+        "max_conversations": 3, "session_idle_seconds": 600.0,
     } | more  # fmt: skip
     return Limits(**values)
 
@@ -64,7 +66,7 @@ class Bench:
             self.limits.down_after, self.limits.down_seconds, random.Random(1)
         )  # fmt: skip
         self.pools.apply(PoolsDocument(pools=list(pools)))
-        self.sessions = Sessions(self.limits.max_sessions)
+        self.sessions = Sessions(self.limits.max_sessions, self.limits.max_sessions_per_device)
         self.deadlines = Deadlines()
         self.proxy = Proxy(self.limits, self.pools, self.sessions, self.deadlines, self, self)
         self.coa = Changes(self.limits, self.sessions, self.deadlines, self, self)

@@ -15,8 +15,8 @@ from .rules import SECRET, SERIAL, account
 class Book:
     """Sessions, with a clock."""
 
-    def __init__(self, limit: int = 10) -> None:
-        self.sessions = Sessions(limit)
+    def __init__(self, limit: int = 10, per_device: int = 10) -> None:
+        self.sessions = Sessions(limit, per_device)
         self.now = 100
 
     def note(self, packet, serial: str = SERIAL):
@@ -74,6 +74,14 @@ def test_their_number_is_bounded():
     assert book.note(account(Status.INTERIM, "a")) is not None
     book.note(account(Status.STOP, "a"))
     assert book.note(account(Status.START, "c")) is not None
+
+
+def test_one_device_does_not_take_the_place_of_others():
+    book = Book(limit=10, per_device=2)
+    for session in ("a", "b", "c"):
+        book.note(account(Status.START, session))
+    assert (book.sessions.count(SERIAL), book.sessions.refused) == (2, 1)
+    assert book.note(account(Status.START, "c"), "02a0e2000002") is not None
 
 
 def test_the_silent_are_forgotten_and_only_they():

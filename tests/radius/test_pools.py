@@ -7,6 +7,7 @@ from collections import Counter
 import pytest
 
 from gw.radius.configuration import KindEntry, PoolsDocument
+from gw.radius.packet import Attr, Attribute
 from gw.radius.pools import Endpoint, EndpointKey, Health
 
 from .rules import Bench, access, account, pool, server
@@ -169,6 +170,38 @@ def test_disabled_pools_and_the_default_one():
     bench = Bench(off, default)
     bench.send(access())
     assert bench.asked() == ["2"]
+
+
+REALMS = {
+    "1": ["example.org", "Example.com"],
+    "2": [],
+    "3": ["*"],
+    "4": ["example.org"],
+}
+
+
+def served(bench: Bench, user: str) -> set[str]:
+    """Return the servers that get the requests of a user."""
+    found = set()
+    for identifier in range(8):
+        bench.send(access(identifier, Attribute(Attr.USER_NAME, user.encode())))
+        found |= set(bench.asked())
+        for one in bench.pools.servers():
+            one.endpoint.in_flight.clear()
+    return found
+
+
+@pytest.mark.parametrize(
+    ("user", "servers"),
+    [
+        ("a@example.org", {"1", "4"}), ("a@EXAMPLE.COM", {"1"}), ("a@other.org", {"2", "3"}),
+        ("a", {"2", "3"}), ("a@b@example.org", {"1", "4"}),
+    ],
+)  # fmt: skip
+def test_realms_choose_the_servers(user, servers):
+    entries = [server(name, radsec_realms=realms) for name, realms in REALMS.items()]
+    bench = Bench(pool(*entries, radsec_pool_type="radsec"), max_in_flight_per_device=256)
+    assert served(bench, user) == servers
 
 
 def test_accounting_of_a_session_stays_with_its_server():

@@ -41,6 +41,17 @@ def test_access_requests_get_a_message_authenticator():
     assert len(wire.parse(bench.last[0][1]).all(Attr.MESSAGE_AUTHENTICATOR)) == 1
 
 
+def test_a_request_that_nobody_can_check_is_dropped_if_so_set():
+    bench = Bench(pool(server("1")), require_message_authenticator=True)
+    signed = access(1)
+    bare = tuple(one for one in signed.attributes if one.type != Attr.MESSAGE_AUTHENTICATOR)
+    bench.send(replace(signed, attributes=bare))
+    assert bench.drops == {"no_message_authenticator": 1}
+    bench.send(signed)
+    bench.send(account(1))
+    assert bench.asked() == ["1", "1"]
+
+
 def test_a_request_is_retried_elsewhere_and_a_late_answer_counts():
     bench = Bench(pool(server("1"), server("2"), server("3")), retries=2)
     bench.send(access())

@@ -42,6 +42,14 @@ async def test_sidecars_have_what_they_ask_for(tree: Tree) -> None:
     assert [radius["password"], rtty["password"]] == [False, False]
 
 
+async def test_the_proxy_is_not_told_of_the_database(tree: Tree) -> None:
+    store = {"url": "postgresql://gw:secret@127.0.0.1/gw"}
+    await tree.start(store=store, radius={"enabled": True})
+    await tree.ready()
+    assert (await tree.event("coordinator", "started"))["store"]
+    assert not (await tree.event("radius", "started"))["store"]
+
+
 async def test_sidecars_start_after_the_coordinator_and_end_before_it(tree: Tree) -> None:
     await tree.start(rtty=RTTY, radius={"enabled": True})
     await tree.ready()
