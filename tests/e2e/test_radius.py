@@ -120,8 +120,9 @@ def access_request(device: SimulatedDevice, identifier: int = 7, **more: bytes) 
 def accounting(
     device: SimulatedDevice, status: int, session: str = "A1B2", identifier: int = 8, **counts: int
 ) -> Packet:
+    """A request of a user of its own: sessions of earlier tests may still be there."""
     attributes = (
-        wire.attribute(Attr.USER_NAME, "alice@example.org"),
+        wire.attribute(Attr.USER_NAME, f"alice-{device.serial}@example.org"),
         wire.attribute(Attr.CALLED_STATION_ID, "24-F5-A2-07-A1-32:Corp-Net"),
         wire.attribute(Attr.CALLING_STATION_ID, "3C-22-FB-10-4E-01"),
         wire.attribute(Attr.ACCT_SESSION_ID, session),
@@ -273,7 +274,7 @@ async def test_a_silent_server_is_replaced_and_left_out(gateway, join, server):
         assert answer.code == Code.ACCESS_ACCEPT
     assert server.seen.qsize() == 1
     assert other.seen.qsize() == 3
-    assert await gateway.metric("gw_radius_retries_total") == 1
+    await gateway.wait_metric("gw_radius_retries_total", 1)
     await gateway.wait_metric("gw_radius_servers_down", 1)
     assert gateway.logged("RADIUS server is down", port=server.port)
     other.stop()
@@ -325,19 +326,19 @@ async def test_accounting_is_followed_from_start_to_stop(gateway, join, server):
     assert times["started"] <= times["lastTransaction"]
     assert found == {
         "destination": f"127.0.0.1:{server.port}", "serialNumber": device.serial,
-        "userName": "alice@example.org", "accountingSessionId": "A1B2",
+        "userName": f"alice-{device.serial}@example.org", "accountingSessionId": "A1B2",
         "accountingMultiSessionId": "99AA", "inputPackets": 33, "outputPackets": 44,
         "inputOctets": 11, "outputOctets": 22, "inputGigaWords": 0, "outputGigaWords": 0,
         "sessionTime": 55, "callingStationId": "3C-22-FB-10-4E-01",
         "chargeableUserIdentity": "", "interface": "up0v0", "secret": "", "nasId": "",
         "calledStationId": "24-F5-A2-07-A1-32:Corp-Net",
     }  # fmt: skip
-    assert len(await sessions(gateway, "0?userName=ALICE")) == 1
-    assert len(await sessions(gateway, "0?mac=3c:22:fb")) == 1
+    assert len(await sessions(gateway, f"0?userName=ALICE-{device.serial}")) == 1
+    found = await sessions(gateway, "0?mac=3c:22:fb")
+    assert device.serial in {one["serialNumber"] for one in found}
     assert await sessions(gateway, "0?userName=bob") == []
-    assert (await gateway.get("radiusSessions/0?serialNumberOnly=true")) == {
-        "serialNumbers": [device.serial]
-    }
+    serials = (await gateway.get("radiusSessions/0?serialNumberOnly=true"))["serialNumbers"]
+    assert device.serial in serials
     assert (await gateway.request("GET", "radiusSessions/0")).status_code == 400
     await answer_of(device, "acct", accounting(device, 2, identifier=10))
     await wait_sessions(gateway, device.serial, 0)
@@ -440,7 +441,7 @@ async def test_an_operator_ends_a_session(gateway, join, server):
     assert (answer.status_code, answer.json()["Code"]) == (200, 0), answer.text
 
     asking = asyncio.create_task(
-        operate(gateway, "0", "disconnectUser", userName="alice@example.org")
+        operate(gateway, "0", "disconnectUser", userName=f"alice-{device.serial}@example.org")
     )
     _, data = await device.wait_for_radius(WAIT)
     request = wire.parse(data)
@@ -519,13 +520,13 @@ async def test_radsec_carries_all_kinds_and_comes_back(gateway, join):
     device = await join("02a0e2000030")
     # The device's own secret is another one than RadSec's.
     assert (await answer_of(device, "auth", access_request(device))).code == 2
-    assert (await answer_of(device, "acct", accounting(device, 1))).code == 5
+    assert (await answer_of(device, "acct", accounting(device, 1, "by TLS"))).code == 5
     assert server.seen.qsize() == 2
     await gateway.wait_metric("gw_radius_probes_total", 1, result="answered")
 
     request = wire.sign_request(
         Packet(Code.DISCONNECT_REQUEST, 5, bytes(16),
-               (wire.attribute(Attr.ACCT_SESSION_ID, "A1B2"),)),
+               (wire.attribute(Attr.ACCT_SESSION_ID, "by TLS"),)),
         b"radsec",
     )  # fmt: skip
     first.write(wire.encode(request))
