@@ -175,6 +175,7 @@ class Admission:
         why = {
             "none": "provisioning has no configuration for it",
             "unknown": "provisioning does not know it",
+            "unusable": "what provisioning has for it is unusable",
             "failed": "provisioning failed",
         }[found.result]
         return self._fallback(why)

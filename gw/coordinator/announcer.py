@@ -125,12 +125,12 @@ class Announcer:
         self.put(topics.DEVICE_EVENT_QUEUE, serial, payload, record)
 
     def blacklisted(
-        self, record: Record, head: records.Connect, entry: BlacklistRow, now: int
+        self, address: str, entry: BlacklistRow, now: int, record: Record | None = None
     ) -> None:
-        """A device on the blacklist was refused."""
-        address = head.address.rpartition(":")[0].strip("[]")
+        """A device on the blacklist was refused, or its open session was ended."""
+        address = address.rpartition(":")[0].strip("[]")
         payload = envelopes.blacklisted(entry.reason, entry.author, entry.created, address, now)
-        self.put(topics.DEVICE_EVENT_QUEUE, serial_from_int(record.serial), payload, record)
+        self.put(topics.DEVICE_EVENT_QUEUE, entry.serial_number, payload, record)
 
     def not_provisioned(
         self,

@@ -167,7 +167,8 @@ class Handlers:
         log.warning("device refused", serial=serial, address=head.address, reason=why)
         entry, now = self.blacklist.get(serial), received_at(arrival.record)
         if entry is not None:
-            self.announcer.blacklisted(arrival.record, head, entry, now)
+            brought = None if arrival.late else arrival.record
+            self.announcer.blacklisted(head.address, entry, now, brought)
         else:
             self.announcer.not_provisioned(
                 arrival.record, head, arrival.params, now, late=arrival.late

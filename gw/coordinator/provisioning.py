@@ -30,14 +30,14 @@ _NO_CONFIGURATION: Final = "none"
 _LOOKUPS: Final = metrics.indexes("gw_provisioning_lookups_total")
 _SECONDS: Final = metrics.index("gw_provisioning_lookup_seconds")
 
-Result = Literal["found", "none", "unknown", "failed"]
+Result = Literal["found", "none", "unknown", "unusable", "failed"]
 
 
 class Found(NamedTuple):
     """What the service says of a device."""
 
     result: Result
-    """`none`: it knows the device, and has no configuration for it."""
+    """`none`: it knows the device, and has no configuration for it; `unusable`: a broken one."""
     document: bytes = b""
     """Configuration without a top-level uuid, if it was found."""
 
@@ -50,7 +50,11 @@ _decode = msgspec.json.Decoder(_Inventory).decode
 
 
 def client_of(settings: ProvisioningSettings) -> httpx.AsyncClient:
-    """Return the client that is kept for the service. Raises OSError or ssl.SSLError for `ca`."""
+    """Return the client that is kept for the service. Raises ValueError if `ca` is unusable."""
+    try:
+        verify = ssl.create_default_context(cafile=settings.ca or None)
+    except OSError as error:
+        raise ValueError(f"provisioning.ca: {settings.ca}: {error.strerror or error}") from None
     headers = {"Accept": "application/json"}
     if settings.bearer_token:
         headers["Authorization"] = f"Bearer {settings.bearer_token}"
@@ -60,7 +64,7 @@ def client_of(settings: ProvisioningSettings) -> httpx.AsyncClient:
         headers["X-INTERNAL-NAME"] = settings.internal_name
     return httpx.AsyncClient(
         headers=headers,
-        verify=ssl.create_default_context(cafile=settings.ca or None),
+        verify=verify,
         timeout=settings.seconds,
         limits=httpx.Limits(max_connections=settings.max_lookups),
         follow_redirects=False,
@@ -100,11 +104,16 @@ class Provisioning:
                 found = self._failed(serial, f"no answer within {self._settings.seconds:g} s")
             except (httpx.HTTPError, httpx.InvalidURL) as error:
                 found = self._failed(serial, f"{type(error).__name__}: {error}")
-            except (msgspec.DecodeError, UnicodeDecodeError, ConfigError) as error:
+            except (msgspec.DecodeError, UnicodeDecodeError) as error:
                 found = self._failed(serial, f"not the answer of an inventory: {error}")
+            except (ConfigError, RecursionError) as error:
+                # The service works; what it has for this device does not.
+                log.error("a provisioned configuration is unusable", serial=serial,
+                          detail=str(error))  # fmt: skip
+                found = Found("unusable")
             self._counters.observe(_SECONDS, time.monotonic() - began)
         self._counters.add(_LOOKUPS[found.result])
-        if found.result in ("none", "unknown"):
+        if found.result not in ("found", "failed"):
             self._remember(serial, found)
         return found
 
@@ -119,7 +128,7 @@ class Provisioning:
             async for part in answer.aiter_bytes():
                 body += part
                 if len(body) > MAX_ANSWER_BYTES:
-                    return self._failed(serial, f"the answer is above {MAX_ANSWER_BYTES} bytes")
+                    raise ConfigError(f"the answer is above {MAX_ANSWER_BYTES} bytes")
         return _read(bytes(body))
 
     def _failed(self, serial: str, reason: str) -> Found:
@@ -145,7 +154,8 @@ class Provisioning:
 def _read(body: bytes) -> Found:
     """Read an answer: `config` is an object, its text, or `none`.
 
-    Raises msgspec.DecodeError or ConfigError if it is neither, or would crash an agent.
+    Raises ConfigError if it is neither, or would crash an agent; msgspec.DecodeError if the
+    answer is no object.
     """
     raw = _decode(body).config
     if isinstance(raw, msgspec.UnsetType):
@@ -155,7 +165,12 @@ def _read(body: bytes) -> Found:
         text = msgspec.json.decode(text, type=str).strip().encode()
     if text in (b"null", b"", b"{}", _NO_CONFIGURATION.encode()):
         return Found("none")
-    document = rules.without_uuid(text)
+    if not text.startswith(b"{"):
+        raise ConfigError("`config` is neither an object nor its text")
+    try:
+        document = rules.without_uuid(text)
+    except msgspec.DecodeError as error:
+        raise ConfigError(str(error)) from None
     config_hash(document)
     for fatal in crashers(decode(document)):
         raise ConfigError(f"{fatal.path} {fatal.description}")

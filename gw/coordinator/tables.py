@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -70,6 +71,8 @@ class Tables:
         self._handlers.admission.drop(serial, "blacklisted")
         session = self._presence.of(serial)
         if session is not None:
+            now = int(time.time())
+            self._handlers.announcer.blacklisted(session.address, row, now)
             self._work.then(
                 lambda: self._links.close(session.id, serial, _POLICY_VIOLATION, "blacklisted")
             )

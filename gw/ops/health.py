@@ -22,6 +22,7 @@ from gw.core.settings import Settings
 from gw.core.settings_loader import is_postgres_url, not_in_this_version, unset_for_run
 from gw.ops.health_certificates import certificate_findings
 from gw.ops.health_finding import Finding, fault, good, warning
+from gw.ops.health_policies import policy_findings
 from gw.ops.health_schemas import schema_faults
 from gw.supervisor_files import running_pid
 from gw.supervisor_sidecars import enabled_sidecars
@@ -52,6 +53,7 @@ def examine(settings: Settings) -> Iterator[Finding]:
         yield fault("schema", text, "correct the file, or leave the setting empty for our own")
     yield from _clock()
     yield from certificate_findings(settings)
+    yield from policy_findings(settings)
     yield from _data_directory(settings)
     yield from _store(settings)
     yield from _ports(settings)

@@ -224,7 +224,7 @@ TABLE: tuple[Metric, ...] = (
         "gw_provisioning_lookups_total",
         "counter",
         "Unknown devices that the provisioning service was asked for, or was not.",
-        (("result", ("found", "none", "unknown", "failed", "remembered", "overload")),),
+        (("result", ("found", "none", "unknown", "unusable", "failed", "remembered", "overload")),),
     ),
     Metric(
         "gw_provisioning_lookup_seconds",

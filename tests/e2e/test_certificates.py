@@ -226,7 +226,7 @@ async def test_a_half_written_file_leaves_the_former_in_use_and_is_told_once(sta
         "devices.ca": both.bundle, "devices.crl": both.lists, "devices.reload_seconds": 0.05,
     })  # fmt: skip
     whole = both.bundle.read_bytes()
-    both.bundle.write_bytes(whole[: len(whole) // 2])
+    both.bundle.write_bytes(whole[: len(whole) // 2 - 100])  # in the middle of a certificate
     await gateway.wait_metric("gw_certificate_reloads_total", 2, result="failure")
     devices = [both.device(gateway, both.second, SECOND[:-1] + n) for n in "abcd"]
     for one in devices:  # the whole bundle still counts, in either worker

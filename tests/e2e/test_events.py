@@ -216,6 +216,19 @@ async def test_refusals_are_told(gateway, events, join):
     assert events.all("connection", serial) == []
 
 
+async def test_a_session_that_the_blacklist_ends_is_told(gateway, events, join):
+    serial = "02a0e4900005"
+    device = await join(serial)
+    body = {"serialNumber": serial, "reason": "stolen meanwhile"}
+    assert (await gateway.request("POST", f"blacklist/{serial}", json=body)).status_code == 200
+    await device.closed
+    told = (await events.queued(serial, "blacklisted_device"))["payload"]
+    assert told.pop("created") > 0
+    assert told == {
+        "reason": "stolen meanwhile", "author": "admin@localhost", "ipaddress": "127.0.0.1",
+    }  # fmt: skip
+
+
 async def test_load_is_summed_up(events, join):
     serial = "02a0e7100006"
     await join(serial)

@@ -150,9 +150,11 @@ async def test_a_provisioned_device_gets_its_configuration(asking, service, join
         ((404, {}), "unknown"),
         ((500, {}), "failed"),
         ((200, b"<html>"), "failed"),
-        ((200, {"config": [1]}), "failed"),
-        ((200, {"config": {"ethernet": [{"select-ports": [1]}]}}), "failed"),
-        ((200, {"config": {"name": "x" * 5_000_000}}), "failed"),
+        ((200, b'{"config":' + b"[" * 5000 + b"]" * 5000 + b"}"), "unusable"),
+        ((200, {"config": [1]}), "unusable"),
+        ((200, {"config": '{"unit":'}), "unusable"),
+        ((200, {"config": {"ethernet": [{"select-ports": [1]}]}}), "unusable"),
+        ((200, {"config": {"name": "x" * 5_000_000}}), "unusable"),
     ],
 )
 async def test_what_is_no_configuration_leads_to_the_fallback(
@@ -177,6 +179,19 @@ async def test_the_fallback_may_refuse_and_answers_are_remembered(asking, servic
     assert (await closed(device)).code == 1008
     assert len(service.requests) == 1
     assert await gateway.metric("gw_provisioning_lookups_total", result="remembered") == 1
+
+
+async def test_what_is_wrong_for_one_device_is_not_held_against_the_service(asking, service, join):
+    gateway = await asking()
+    wrong, good = f"{BASE}22", f"{BASE}23"
+    service.answers[wrong] = (200, {"config": 7})
+    service.answers[good] = (200, {"config": PROVISIONED})
+    assert (await closed(await join(gateway, wrong))).code == 1008
+    told = gateway.logged("a provisioned configuration is unusable", serial=wrong)
+    assert "neither an object nor its text" in told[0]["detail"]
+    device = await join(gateway, good)
+    await device.wait_for_configure(WAIT)
+    assert device.config["unit"] == {"name": "provisioned"}
 
 
 async def test_a_configuration_that_the_device_cannot_receive(asking, service, join):
