@@ -250,7 +250,7 @@ def test_ready_file(served):
     ).value  # fmt: skip
     known = {*names.get_values_for_type(x509.DNSName)}
     known |= {str(one) for one in names.get_values_for_type(x509.IPAddress)}
-    patterns = {"devices": "()", "metrics": "(http://)"}
+    patterns = {"devices": "()", "metrics": "(http://)", "security_check": "(http://)"}
     for name in LISTENERS:
         pattern = patterns.get(name, "(https://)") + r"([^:/]+):(\d+)"
         found = re.fullmatch(pattern, ready[name])
