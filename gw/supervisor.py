@@ -39,6 +39,7 @@ from gw.supervisor_sockets import (
 )
 
 _HTTP: Final = ("api", "security", "files", "private_api", "private_security")
+_HTTP_WITHOUT_SECURITY: Final = ("api", "files", "private_api")
 # A second signal so soon comes from the same key or command: `timeout` and some terminals send
 # it to the process and to its group.
 _SAME_SIGNAL_SECONDS: Final = 1.0
@@ -88,6 +89,8 @@ class Supervisor:
         self._children: dict[str, Child] = {}
         self._slots: list[socket.socket | None] = []
         self._sidecars = enabled_sidecars(settings)
+        external = bool(settings.security.external_url)
+        self._http = _HTTP_WITHOUT_SECURITY if external else _HTTP
         self._single: dict[str, socket.socket] = {}
         """Listening sockets of which there is one each, by name."""
         self._probes: list[QueueProbe] = []
@@ -128,7 +131,7 @@ class Supervisor:
             self._slots += open_slots(
                 "devices", devices.host, devices.port, worker_count(settings), devices.backlog
             )
-            for name in _HTTP:
+            for name in self._http:
                 section = getattr(settings, name)
                 self._single[name] = open_http(name, section.host, section.port)
             for sidecar in self._sidecars:
@@ -194,7 +197,7 @@ class Supervisor:
         child("coordinator", 0, [*rings, *own_rings.values()], [])
         for slot in range(workers):
             child("worker", slot, [rings[slot]], ["devices"])
-        child("api", 0, [own_rings["api"]], list(_HTTP))
+        child("api", 0, [own_rings["api"]], list(self._http))
         for one in self._sidecars:
             ends = [own_rings[one.role]] if one.rings else []
             child(one.role, 0, ends, [port.name for port in one.ports])
@@ -229,7 +232,9 @@ class Supervisor:
 
     def _start_metrics(self) -> None:
         """Begin to answer Prometheus and the load balancers."""
-        collectors = {"metrics": self._collector, "security_check": None}
+        collectors: dict[str, CounterCollector | None] = {"metrics": self._collector}
+        if not self._settings.security.external_url:
+            collectors["security_check"] = None
         for name, collector in collectors.items():
             section = getattr(self._settings, name)
             try:
@@ -330,7 +335,7 @@ class Supervisor:
         urls = {
             name: f"https://{public_host(getattr(settings, name).host)}"
             f":{port_of(self._single[name])}"
-            for name in _HTTP
+            for name in self._http
         }
         for one in self._sidecars:
             host = public_host(getattr(settings, one.role).host) if one.ports else ""
@@ -338,6 +343,7 @@ class Supervisor:
                 urls[name] = f"{scheme}{host}:{port_of(self._single[name])}"
         for name, port in self._plain_ports.items():
             urls[name] = f"http://{public_host(getattr(settings, name).host)}:{port}"
+        urls.setdefault("security", settings.security.external_url)
         pids = {name: child.pid or 0 for name, child in self._children.items()}
         return Ready(
             devices=f"{public_host(settings.devices.host)}:{self._devices_port}",

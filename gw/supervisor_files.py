@@ -35,7 +35,7 @@ class Pids(msgspec.Struct):
     rtty: int | msgspec.UnsetType = msgspec.UNSET
 
 
-class Ready(msgspec.Struct):
+class Ready(msgspec.Struct, kw_only=True):
     """What the ready file says: where everything is, without paths."""
 
     devices: str
@@ -44,8 +44,9 @@ class Ready(msgspec.Struct):
     files: str
     metrics: str
     private_api: str
-    private_security: str
-    security_check: str
+    private_security: str = ""
+    """Empty with an external security service; `security` is that one's then."""
+    security_check: str = ""
     pids: Pids
     rtty: str | msgspec.UnsetType = msgspec.UNSET
     """Where devices reach the remote terminal; only if it runs."""

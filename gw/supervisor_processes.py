@@ -152,7 +152,9 @@ class Child:
         if role != "api":
             settings = msgspec.structs.replace(settings, mail=Mail())
         if role not in ("api", "coordinator"):
-            security = msgspec.structs.replace(settings.security, internal_key="", sealing_key="")
+            security = msgspec.structs.replace(
+                settings.security, internal_key="", sealing_key="", external_key=""
+            )
             settings = msgspec.structs.replace(settings, security=security)
         if role in ("worker", "radius"):
             settings = msgspec.structs.replace(settings, store=Store(), security=Security())

@@ -7,7 +7,7 @@ import logging
 import signal
 import socket
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, Final
 
 import uvloop
@@ -18,11 +18,13 @@ from gw.api.configuration_validation import ConfigurationValidation, CountValida
 from gw.api.context import Context
 from gw.api.coordinator_client import CoordinatorClient
 from gw.api.edge import Edge, Observe, RouteMethods
+from gw.api.external_security import OUTCOMES as QUESTIONS
+from gw.api.external_security import ExternalSecurity
+from gw.api.limits import LIMITS, Limits
 from gw.api.live.hub import Hub
 from gw.api.notes import Notes
 from gw.api.owsec.logins import CountLogin
 from gw.api.owsec.mailer import OUTCOMES, Mailer
-from gw.api.owsec.mailer import Count as CountMail
 from gw.api.owsec.parts import SecurityParts
 from gw.api.server import BODY_SECONDS, UPLOAD_SECONDS, Certificate, Listener
 from gw.core.bootstrap import Bootstrap, announce_ready, load
@@ -68,7 +70,6 @@ async def _serve(bootstrap: Bootstrap) -> None:
     client = CoordinatorClient(bootstrap.rings[0], bootstrap.generation)
     client.start()
     notes = Notes(client)
-    authentication = Authentication(reader, notes.key_used)
     kept = KeptFiles(
         settings.files,
         settings.run.data,
@@ -76,6 +77,9 @@ async def _serve(bootstrap: Bootstrap) -> None:
         client,
         settings.store.retention_days * 86_400,
     )
+    external = _external(settings, page, sockets["api"].getsockname()[1])
+    authentication = external or Authentication(reader, notes.key_used)
+    limits = Limits(settings.api, _counter(page, "gw_api_limited_total", LIMITS))
     context = Context(
         kept_files=kept,
         settings=settings,
@@ -90,14 +94,14 @@ async def _serve(bootstrap: Bootstrap) -> None:
         count_terminals=_terminal_counter(bootstrap.counters_memfd),
     )
     observe = _observer(page)
-    mailer = Mailer(settings.mail, _mail_counter(page))
+    mailer = Mailer(settings.mail, _counter(page, "gw_mails_total", OUTCOMES))
     sealer = Sealer(_kept("security.sealing_key", sealing_key, settings.security.sealing_key, data))
     parts = SecurityParts(context, authentication, passwords, sealer, mailer, _login_counter(page))
     key = _kept("security.internal_key", internal_key, settings.security.internal_key, data)
     apps: dict[str, Any] = {
-        "api": gateway_app(context, authentication, observe),
+        "api": gateway_app(context, authentication, observe, limits),
         "private_api": gateway_app(context, authentication, observe, internal_key=key),
-        "security": security_app(context, authentication, parts, observe),
+        "security": security_app(context, authentication, parts, observe, limits),
         "private_security": security_app(context, authentication, parts, observe, internal_key=key),
         "files": Edge(
             Uploads(
@@ -136,6 +140,8 @@ async def _serve(bootstrap: Bootstrap) -> None:
         mailing.cancel()
         await hub.close()
         client.close()
+        if external is not None:
+            await external.close()
         await reader.close()
         passwords.close()
         page.close()
@@ -247,9 +253,22 @@ def _login_counter(page: metrics.CounterPage) -> CountLogin:
     return lambda success: page.add(succeeded if success else failed)
 
 
-def _mail_counter(page: metrics.CounterPage) -> CountMail:
-    by_outcome = {name: metrics.index("gw_mails_total", name) for name in OUTCOMES}
-    return lambda outcome: page.add(by_outcome[outcome])
+def _counter(page: metrics.CounterPage, name: str, values: Iterable[str]) -> Callable[[str], None]:
+    """Return what counts a metric by the value of its label."""
+    indexes = {value: metrics.index(name, value) for value in values}
+    return lambda value: page.add(indexes[value])
+
+
+def _external(settings: Settings, page: metrics.CounterPage, port: int) -> ExternalSecurity | None:
+    if not settings.security.external_url:
+        return None
+    url = settings.api.public_url.rstrip("/") or f"https://{socket.gethostname()}:{port}"
+    count = _counter(page, "gw_security_questions_total", QUESTIONS)
+    try:
+        return ExternalSecurity(settings.security, url, count)
+    except (OSError, ssl.SSLError) as error:
+        path = settings.security.external_ca
+        raise SystemExit(f"security.external_ca {path}: {error}") from None
 
 
 if __name__ == "__main__":

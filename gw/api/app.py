@@ -46,6 +46,7 @@ from gw.api.envelope import (
     refuse_unexpected,
 )
 from gw.api.gatekeeper import Gatekeeper, guard
+from gw.api.limits import Limits
 from gw.api.live.hub import Hub
 from gw.api.live.sockets import Route, Sockets
 from gw.api.live.tail import TailRoute
@@ -133,6 +134,7 @@ def gateway_app(
     context: Context,
     authentication: Authenticator,
     observe: Observe = unobserved,
+    limits: Limits | None = None,
     *,
     internal_key: str = "",
 ) -> Edge:
@@ -141,7 +143,7 @@ def gateway_app(
     handlers = _GATEWAY
     if internal_key:
         handlers = tuple(one for one in _GATEWAY if not _PUBLIC_ONLY & set(one.paths))
-    gatekeeper = Gatekeeper(authentication, "owgw", internal_key=internal_key)
+    gatekeeper = Gatekeeper(authentication, "owgw", limits, internal_key=internal_key)
     app = _documented(handlers, "gw", other, context, gatekeeper, authentication, {})
     return _behind_edge(app, context, observe)
 
@@ -167,6 +169,7 @@ def security_app(
     authentication: Authenticator,
     parts: SecurityParts,
     observe: Observe = unobserved,
+    limits: Limits | None = None,
     *,
     internal_key: str = "",
 ) -> Edge:
@@ -180,7 +183,7 @@ def security_app(
         "gw security",
         other,
         context,
-        Gatekeeper(authentication, "owsec", internal_key=internal_key),
+        Gatekeeper(authentication, "owsec", limits, internal_key=internal_key),
         authentication,
         {name: _constant(value) for name, value in parts.dependencies().items()},
         [*policies.pages(context.settings.security), action_pages.account_css],

@@ -10,6 +10,7 @@ from litestar.handlers import BaseRouteHandler
 
 from gw.api import author
 from gw.api.authentication import Authenticator, Caller, bearer
+from gw.api.limits import Limits
 from gw.core.errors import ApiError
 from gw.security.internal_key import is_key
 from gw.security.scopes import allows
@@ -26,20 +27,31 @@ class Gatekeeper:
     """
 
     def __init__(
-        self, authenticator: Authenticator, service: str, *, internal_key: str = ""
+        self,
+        authenticator: Authenticator,
+        service: str,
+        limits: Limits | None = None,
+        *,
+        internal_key: str = "",
     ) -> None:
+        """Without `limits` nobody's requests are counted."""
         self._authenticator = authenticator
         self._service = service
         self._internal_key = internal_key
+        self._limits = limits
 
     async def admit(
         self, connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler
     ) -> None:
-        """Put the caller into the state of the request. Raises ApiError 7 to 9, 13 or 15."""
+        """Put the caller into the state of the request. Raises ApiError 7 to 10, 13 or 15."""
+        if self._limits is not None:
+            self._limits.check_address(connection.client.host if connection.client else "")
         if handler.opt.get("public"):
             author.begin(connection, author="", role="", via="sign-in")
             return
         caller = await self._caller(connection)
+        if self._limits is not None:
+            self._limits.check_caller(caller)
         connection.scope["state"]["caller"] = caller
         via = "internal" if caller.internal else f"key {caller.key}" if caller.key else "token"
         author.begin(connection, author=caller.email, role=caller.role, via=via)

@@ -65,8 +65,10 @@ _HTTP_SECONDS: Final = 30.0
 
 
 async def make_first_administrator(store: Store, work: Committer, settings: Settings) -> None:
-    """Add the first user and print the password once; nothing if there are users."""
+    """Add the first user and print the password once; nothing if users are, or are elsewhere."""
     given = os.environ.pop("GW_ADMIN_PASSWORD", None)
+    if settings.security.external_url:
+        return
     if await patiently(lambda: store.users(limit=1), _START_SECONDS):
         return
     row, generated = await asyncio.to_thread(first_administrator, settings.security, given)

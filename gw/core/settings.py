@@ -126,6 +126,14 @@ class Api(Section):
     """Largest request body; it must fit the queue to the coordinator."""
     max_page: Count = 1000
     """Largest `limit` of a list."""
+    requests_per_user: Annotated[int, msgspec.Meta(ge=0, le=1_000_000)] = 500
+    """Requests a second of one user above which the answer is 403/10; 0: no limit."""
+    requests_per_key: Annotated[int, msgspec.Meta(ge=0, le=1_000_000)] = 500
+    """The same of one API key, which is not counted as its owner's."""
+    requests_per_address: Annotated[int, msgspec.Meta(ge=0, le=1_000_000)] = 1000
+    """The same of one client address (IPv6: of one /64), signed in or not."""
+    burst_seconds: Seconds = 5.0
+    """So many seconds' worth of requests may come at once."""
     cors_origins: list[str] = msgspec.field(default_factory=lambda: ["*"])
     """Origins whose pages may call the API; `*` is any."""
 
@@ -159,6 +167,17 @@ class Security(Section):
     """URL of this listener for links in mails; empty: https://<name of this host>:<port>."""
     login_attempts_per_user: Count = 20
     """Logins per user and minute above which the answer is 403/10, wherever they come from."""
+    external_url: str = ""
+    """Private URL of an external owsec, https://host:17001, that resolves tokens and API keys;
+    empty: the built-in one does. With it there is no security listener here."""
+    external_key: str = ""
+    """Secret that the external owsec announces as its `key`."""
+    external_ca: str = ""
+    """PEM bundle of the authorities that may sign it; empty: those of the system."""
+    external_seconds: Seconds = 5.0
+    """Longest wait for its answer; then a request is answered 403/13."""
+    external_cache_seconds: Seconds = 30.0
+    """How long its answers are kept."""
     sealing_key: str = ""
     """Secret that encrypts secrets in the database; empty: made at the first start and kept in
     the data directory as `sealing.key`. All nodes of one database need the same."""
@@ -532,6 +551,7 @@ class Run(Section):
 SECRETS = frozenset(
     {
         "security.internal_key",
+        "security.external_key",
         "security.sealing_key",
         "mail.password",
         "provisioning.bearer_token",

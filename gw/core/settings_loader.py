@@ -313,7 +313,13 @@ def _contradictions(settings: Settings, origins: Mapping[str, str]) -> list[str]
             for name, url in (
                 ("api.public_url", settings.api.public_url),
                 ("security.public_url", settings.security.public_url),
+                ("security.external_url", settings.security.external_url),
             )
+        ),
+        (
+            "security.external_key",
+            bool(settings.security.external_key) == bool(settings.security.external_url),
+            lambda: "is set together with security.external_url, or not at all",
         ),
         *(
             (f"security.{name}", not key or 32 <= len(key) <= 512, _wants_key)

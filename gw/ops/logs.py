@@ -106,6 +106,9 @@ def _route_stdlib(shared: list[Processor], render: list[Processor], level: int) 
     root.addHandler(handler)
     # Libraries talk much at debug; ours is what debug is wanted for.
     root.setLevel(max(level, logging.INFO))
+    # They name whole URLs at this level, and a query may hold a token.
+    for name in ("httpx", "httpcore"):
+        logging.getLogger(name).setLevel(logging.WARNING)
     for name in ("uvicorn", "uvicorn.error", "uvicorn.access", "asyncio", "picows"):
         library = logging.getLogger(name)
         library.handlers.clear()

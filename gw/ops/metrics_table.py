@@ -194,6 +194,18 @@ TABLE: tuple[Metric, ...] = (
         (("result", ("valid", "invalid", "failed")),),
     ),
     Metric(
+        "gw_api_limited_total",
+        "counter",
+        "REST requests refused by a rate limit.",
+        (("limit", ("user", "key", "address")),),
+    ),
+    Metric(
+        "gw_security_questions_total",
+        "counter",
+        "Tokens and keys that the external security service was asked about.",
+        (("outcome", ("known", "refused", "failed")),),
+    ),
+    Metric(
         "gw_mails_total",
         "counter",
         "Mails to users.",

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import ipaddress
 import math
 import time
 from collections import OrderedDict
 from collections.abc import Callable
 from typing import Final
 
+from gw.api.limits import network_of
 from gw.core.errors import ApiError
 
 _WINDOW_SECONDS: Final = 60.0
 _MAX_ADDRESSES: Final = 10_000
-_IPV6_PREFIX: Final = 64
 
 
 class Throttle:
@@ -34,7 +33,7 @@ class Throttle:
 
     def allows(self, address: str) -> bool:
         """Count an attempt of `address` and tell whether it is within the limit."""
-        key = _key(address)
+        key = network_of(address)
         now = self._clock()
         began, count = self._windows.pop(key, (now, 0))
         if now - began >= _WINDOW_SECONDS:
@@ -48,19 +47,7 @@ class Throttle:
         """Count an attempt. Raises ApiError 10, which says which limit it is, and until when."""
         if self.allows(address):
             return
-        began, _ = self._windows[_key(address)]
+        began, _ = self._windows[network_of(address)]
         rest = max(1, math.ceil(began + _WINDOW_SECONDS - self._clock()))
         text = f"{self._per_minute} attempts per {self._what} and minute; again in {rest} s"
         raise ApiError(10, text, retry_after=rest)
-
-
-def _key(address: str) -> str:
-    try:
-        parsed = ipaddress.ip_address(address)
-    except ValueError:
-        return address
-    if isinstance(parsed, ipaddress.IPv6Address):
-        if parsed.ipv4_mapped is not None:
-            return str(parsed.ipv4_mapped)
-        return str(ipaddress.ip_network((parsed, _IPV6_PREFIX), strict=False))
-    return address
