@@ -126,7 +126,10 @@ def _store(settings: Settings) -> Iterator[Finding]:
     if not settings.run.data and not settings.store.url:
         return
     if is_postgres_url(settings.store.url):
-        return  # told of with the settings
+        from gw.ops.health_postgres import postgres_findings
+
+        yield from postgres_findings(settings)
+        return
     path = Path()
     try:
         path = sqlite_path(settings.store.url, settings.run.data)
