@@ -22,6 +22,7 @@ Examples:
   gw simulate --devices 20 --host localhost --port 15002 --pki var/pki
   gw simulate --devices 200 --port 15002 --pki var/pki --drift 5 --drop 20
   gw simulate --devices 50 --port 15002 --pki var/pki --reject /radios/0/channel
+  gw simulate --devices 50 --port 15002 --pki var/pki --chatter 2 --silent leds --late 3
 """
 
 
@@ -60,6 +61,28 @@ Examples:
               help="Lose the link every N states.")  # fmt: skip
 @click.option("--reboot", type=click.IntRange(0), default=0, metavar="N",
               help="Restart every N states.")  # fmt: skip
+@click.option("--reject-first", type=click.IntRange(0), default=0, metavar="N",
+              help="Refuse the first N configurations, whatever is in them.")  # fmt: skip
+@click.option("--chatter", type=click.IntRange(0), default=0, metavar="N",
+              help="Every N states also one of the other messages.")  # fmt: skip
+@click.option("--late", type=click.FloatRange(0), default=0.0, metavar="SECONDS",
+              help="Answer so late.")  # fmt: skip
+@click.option("--silent", "silents", multiple=True, metavar="METHOD",
+              help="Do it and never answer; `*` is all.")  # fmt: skip
+@click.option("--ignore", "ignored", multiple=True, metavar="METHOD",
+              help="Neither do nor answer it.")  # fmt: skip
+@click.option("--fail", "failing", multiple=True, metavar="METHOD",
+              help="Let it fail as the agent says it.")  # fmt: skip
+@click.option("--repeat", type=click.IntRange(0, 100), default=0, metavar="N",
+              help="Say each answer N times more.")  # fmt: skip
+@click.option("--foreign", type=click.IntRange(0), default=0, metavar="N",
+              help="Answer what nobody asked, every N states.")  # fmt: skip
+@click.option("--garbage", type=click.IntRange(0), default=0, metavar="N",
+              help="Send what is no message, every N states.")  # fmt: skip
+@click.option("--silence", type=click.IntRange(0), default=0, metavar="N",
+              help="Say nothing more after N states, but stay.")  # fmt: skip
+@click.option("--clock", type=int, default=0, metavar="SECONDS",
+              help="By how much the devices' clocks are wrong.")  # fmt: skip
 @click.option("--no-hash", is_flag=True, help="Report no config_hash, as stock agents.")
 @click.option("--no-compress", is_flag=True, help="Neither send nor take compressed params.")
 @click.option("--full-speed", is_flag=True, help="Numbered states as fast as they are taken.")
@@ -87,6 +110,17 @@ def simulate(**options: Any) -> None:
         drift_every=options["drift"],
         drop_every=options["drop"],
         reboot_every=options["reboot"],
+        reject_first=options["reject_first"],
+        chatter_every=options["chatter"],
+        answer_delay=options["late"],
+        silent=frozenset(options["silents"]),
+        ignored=frozenset(options["ignored"]),
+        failing=frozenset(options["failing"]),
+        repeats=options["repeat"],
+        foreign_every=options["foreign"],
+        garbage_every=options["garbage"],
+        silence_after=options["silence"],
+        clock=options["clock"],
     )
     directory: Path = options["pki_dir"]
     with plain_errors():

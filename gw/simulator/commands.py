@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Final, Literal
 
 import msgspec
 
 from gw.simulator import messages
 from gw.simulator.configure import ap_id, switch_id
+from gw.simulator.faults import Faults
 
-Act = Literal["reboot", "factory", "upgrade"]
+Act = Literal["reboot", "factory", "upgrade", "transfer"]
 
 _NEED_SERIAL: Final = frozenset({"reboot", "factory", "upgrade", "script", "telemetry"})
 _NEED_SERIAL_AP: Final = frozenset(
@@ -18,7 +20,9 @@ _NEED_SERIAL_AP: Final = frozenset(
 _RTTY_MEMBERS: Final = frozenset(
     {"id", "token", "server", "port", "user", "timeout", "password", "serial"}
 )
-_TRIGGERED: Final = frozenset({"reboot", "factory", "transfer"})
+_TRIGGERED: Final[dict[str, Act]] = {
+    "reboot": "reboot", "factory": "factory", "transfer": "transfer",
+}  # fmt: skip
 
 
 class Reaction(msgspec.Struct, kw_only=True):
@@ -29,6 +33,8 @@ class Reaction(msgspec.Struct, kw_only=True):
     """What to send with the `request_uuid` of the request."""
     act: Act | None = None
     """What to do after the agent's delay."""
+    upload: str = ""
+    """Where to upload a file to; empty: none."""
     terminal: bool = False
     """Whether to connect to the remote terminal that the params name."""
     later: list[dict[str, Any]] = []
@@ -43,11 +49,46 @@ def react(
     request_id: Any,
     method: str,
     params: dict[str, Any],
+    faults: Faults | None = None,
 ) -> Reaction:
     """Return what the agent of `platform` does about `method`."""
     if platform == "switch":
-        return _switch(serial, uuid, request_id, method, params)
-    return _access_point(serial, uuid, ap_id(request_id), method, params)
+        reaction = _switch(serial, uuid, request_id, method, params)
+    else:
+        reaction = _access_point(serial, uuid, ap_id(request_id), method, params)
+    if faults is not None:
+        _go_wrong(reaction, faults, platform, serial, uuid, method, request_id)
+    return reaction
+
+
+def _go_wrong(
+    reaction: Reaction,
+    faults: Faults,
+    platform: messages.Platform,
+    serial: str,
+    uuid: Any,
+    method: str,
+    request_id: Any,
+) -> None:
+    """Let a command fail as the agent says it: what was answered at once fails a second time."""
+    if method in faults.errors:
+        fault = {"code": -32601, "message": "Method not found"}
+        reaction.answers = [{"jsonrpc": "2.0", "id": request_id, "error": fault}]
+        reaction.later, reaction.act = [], None
+    elif faults.fails(method):
+        answer_id = switch_id(request_id) if platform == "switch" else ap_id(request_id)
+        code, text = (2, "download failed") if method == "upgrade" else (1, f"{method} failed")
+        failed = messages.result(answer_id, serial, uuid, {"error": code, "text": text})
+        if platform == "switch" and method == "upgrade":
+            # A switch has said yes already, and tells the rest by an event.
+            status = {"operation": "download", "text": text}
+            event = messages.event(serial, "firmware_upgrade_status", status)
+            reaction.later = [messages.notification("event", event)]
+        elif reaction.act is not None:
+            reaction.later = [failed]
+        else:
+            reaction.answers, reaction.later, reaction.upload = [failed], [], ""
+        reaction.act, reaction.report, reaction.terminal = None, None, False
 
 
 def _switch(
@@ -71,11 +112,15 @@ def _switch(
     if method == "upgrade":
         done = answer(error=0, text="upgrade requested successfully", resultCode=0)
         done.act = "upgrade"
+        steps: list[dict[str, Any]] = [
+            {"operation": "download", "percentage": 0},
+            {"operation": "download", "percentage": 100},
+            {"operation": "install", "text": "installing"},
+            {"operation": "reboot"},
+        ]
         done.later = [
-            messages.notification(
-                "event", messages.event(serial, "firmware_upgrade_status", {"operation": step})
-            )
-            for step in ("download", "install", "reboot")
+            messages.notification("event", messages.event(serial, "firmware_upgrade_status", step))
+            for step in steps
         ]
         return done
     if method == "rtty":
@@ -104,7 +149,23 @@ def _access_point(
         return answer(error=1, text="invalid parameters", resultCode=1)
     if method in _TRIGGERED:
         done = answer(error=0, text="triggered command action")
-        done.act = None if method == "transfer" else "reboot" if method == "reboot" else "factory"
+        done.act = _TRIGGERED[method]
+        return done
+    if method == "leds" and "pattern" not in params:
+        return Reaction()
+    if method == "trace":
+        done = answer(error=0, text="Success")
+        done.upload = params.get("uri") or ""
+        return done
+    if method == "telemetry":
+        if params.get("interval") and not params.get("types"):
+            return answer(error=2, text="invalid parameters")
+        return answer(error=0, text="Success")
+    if method == "package":
+        return _package(answer, params)
+    if method in {"fixedconfig", "reenroll"}:
+        done = answer(error=0, text="applied" if method == "fixedconfig" else "Success")
+        done.act = "reboot" if method == "fixedconfig" else None
         return done
     if method == "upgrade":
         status = {"error": 0, "text": "Triggering FW upgrade"}
@@ -130,14 +191,17 @@ def _access_point(
         done = answer(error=0, text="Command was executed")
         done.terminal = True
         return done
-    known = {
-        "ping": "Success",
-        "leds": "success",
-        "telemetry": "Success",
-        "trace": "Success",
-        "package": "Success",
-    }
+    # What else this version does not know, certupdate and powercycle among it, has no answer.
+    known = {"ping": "Success", "leds": "success"}
     return answer(error=0, text=known[method]) if method in known else Reaction()
+
+
+def _package(answer: Callable[..., Reaction], params: dict[str, Any]) -> Reaction:
+    """Ask for, install or delete packages; there is no `error` in the status of a list."""
+    if params.get("op") == "list":
+        return answer(package=f"{params.get('package')} - 1.0-1")
+    names = [one.get("name") for one in params.get("packages") or [] if isinstance(one, dict)]
+    return answer(error=0, packages=[{"name": name, "result": "success"} for name in names])
 
 
 def _script(answer_id: Any, serial: str, uuid: Any, params: dict[str, Any]) -> Reaction:
@@ -147,7 +211,9 @@ def _script(answer_id: Any, serial: str, uuid: Any, params: dict[str, Any]) -> R
         return messages.result(answer_id, serial, uuid, {"error": 0, "result": text})
 
     if params.get("uri"):
-        return Reaction(answers=[answer("pending")], later=[answer("done")])
+        return Reaction(
+            answers=[answer("pending")], later=[answer("done")], upload=str(params["uri"])
+        )
     return Reaction(answers=[answer("simulated output\n")])
 
 

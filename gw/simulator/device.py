@@ -20,23 +20,28 @@ from picows import WSMsgType
 
 from gw.core.ids import MAX_CONFIG_UUID, normalize_serial
 from gw.protocol import radius_tunnel
-from gw.simulator import messages
+from gw.simulator import chatter, messages
 from gw.simulator.backoff import Backoff
 from gw.simulator.commands import Reaction, react
 from gw.simulator.configure import Memory, Outcome, config_hash, configure
 from gw.simulator.connection import Closed, Link, open_link
-from gw.simulator.faults import GARBAGE, Drift, Faults, Garbage, garbage
+from gw.simulator.counters import Counters
+from gw.simulator.crashes import crash_of
+from gw.simulator.faults import GARBAGE, Drift, Faults, Garbage, Rejection, garbage
 from gw.simulator.rtty import RttyAgent, agent_of
 from gw.simulator.tls import client_context
+from gw.simulator.upload import upload
 
 RECEIVE_LIMIT: Final[dict[messages.Platform, int]] = {"ap": 32_768, "switch": 4_194_304}
 """Longest message that the agent's buffer holds, bytes; a longer one is lost."""
 _IDLE_PING: Final[dict[messages.Platform, float]] = {"ap": 60.0, "switch": 300.0}
 _CLOSE_WAIT: Final = 5.0
-_SMALL_GARBAGE: Final = [kind for kind in GARBAGE if kind != "bomb"]
+_SMALL_GARBAGE: Final = [kind for kind in GARBAGE if kind not in ("bomb", "oversize")]
+_MISSED: Final = 10
 
 
 class _Incoming(msgspec.Struct):
+    jsonrpc: Any = msgspec.UNSET
     method: Any = msgspec.UNSET
     id: Any = msgspec.UNSET
     params: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
@@ -84,40 +89,14 @@ class Message:
         return f"<Message {self.method or '-'} id={self.id} {len(self.raw)} bytes>"
 
 
-class Counters(msgspec.Struct):
-    """What a device did and met since it was made."""
-
-    connects: int = 0
-    failures: int = 0
-    states: int = 0
-    healthchecks: int = 0
-    sent: int = 0
-    received: int = 0
-    configures: int = 0
-    compressed_configures: int = 0
-    applied: int = 0
-    rejections: int = 0
-    substitutions: int = 0
-    unanswered: int = 0
-    commands: int = 0
-    drifts: int = 0
-    reboots: int = 0
-    drops: int = 0
-    fragments: int = 0
-    """Frames that were a part of a message: agents lose them."""
-    oversized: int = 0
-    """Messages above the agent's buffer."""
-    unparsable: int = 0
-    hash_mismatches: int = 0
-    """Configures whose `config_hash` is not the hash of their configuration."""
-
-
 class SimulatedDevice:
     """One device. `pki` None connects without TLS, which only tests do.
 
     `report_hash` adds `config_hash` to connect, state and configure results; `compress_cmd` is
     the capability; `compress` the device's own compression of states. `action_delay` stands for
     the 10 s after which an access point acts. The last `keep` messages are kept in `received`.
+    With `uploads` the device uploads what trace and script ask for, with `streams` it sends
+    telemetry once it is asked to; tests do that by hand.
     """
 
     def __init__(
@@ -145,6 +124,8 @@ class SimulatedDevice:
         backoff_scale: float = 1.0,
         keep: int = 1000,
         seed: int = 0,
+        uploads: bool = False,
+        streams: bool = False,
     ) -> None:
         self.serial = normalize_serial(serial, separators=True)
         self.platform = platform
@@ -164,6 +145,13 @@ class SimulatedDevice:
         self._pki, self._host, self._port, self._path = pki, host, port, path
         self._preamble = preamble
         self._idle_ping = _IDLE_PING[platform] if idle_ping is None else idle_ping
+        if self.faults.silence_after:
+            self._idle_ping = 0
+        self._uploads, self._streams = uploads, streams
+        self._refusals = self.faults.reject_first
+        self._stream: asyncio.TimerHandle | None = None
+        self._missed: list[str] = []
+        """Failed attempts, told once there is a connection."""
         self._keep = keep
         self._capabilities = capabilities
         self._compress_cmd = compress_cmd
@@ -174,7 +162,7 @@ class SimulatedDevice:
         self._closed: asyncio.Future[Closed] | None = None
         self.terminals: list[RttyAgent] = []
         """Remote terminals that this device was asked for; the last `keep` ones."""
-        self._terminal_tasks: set[asyncio.Task[str]] = set()
+        self._tasks: set[asyncio.Task[str]] = set()
         self._timers: set[asyncio.TimerHandle] = set()
         self._unread: dict[str, deque[Message]] = {}
         self._waiters: dict[str, deque[asyncio.Future[Message]]] = {}
@@ -237,6 +225,7 @@ class SimulatedDevice:
         except Exception as exc:
             self.counters.failures += 1
             self.last_error = f"{type(exc).__name__}: {exc}"[:200]
+            self._missed = [*self._missed, f"uc-client: {self.last_error}\n"][-_MISSED:]
             raise
         self._closed = link.closed
         if link.closed.done():
@@ -253,10 +242,22 @@ class SimulatedDevice:
 
     def announce(self, reason: str | None = None) -> None:
         """Send `connect`, and what the agent sends right behind it."""
+        if self.faults.no_capabilities:
+            self.send_log("failed to load capabilities", 3)
+            return
         boot, self._boot_reason = self._boot_reason, None
         self.send("connect", self.connect_params(reason or boot or "socket"))
-        if boot == "reboot" and self.platform == "switch":
-            self.send_event("device.reboot", {"cause": "requested"})
+        missed, self._missed = self._missed, []
+        if self.platform == "switch":
+            for line in missed:
+                self.send_log(line, 5)
+            if boot in ("reboot", "crashlog"):
+                kind = "device.reboot" if boot == "reboot" else "device.crash"
+                self.send_event(kind, {"cause": "requested" if boot == "reboot" else "crash"})
+        elif boot == "crashlog":
+            lines = ["[  812.113] Unable to handle kernel paging request"]
+            body = messages.reboot_log(self.serial, self.memory.uuid, "crashlog", lines)
+            self.send("rebootLog", body | {"date": max(0, body["date"] + self.faults.clock)})
 
     def connect_params(self, reason: str) -> dict[str, Any]:
         """Return the parameters of `connect`."""
@@ -319,7 +320,7 @@ class SimulatedDevice:
         for timer in self._timers:
             timer.cancel()
         self._timers.clear()
-        for task in self._terminal_tasks:
+        for task in self._tasks:
             task.cancel()
         if self._link is not None:
             self._link.cut()
@@ -327,7 +328,7 @@ class SimulatedDevice:
 
     async def end_terminals(self) -> None:
         """End the remote terminals, and wait until their connections are closed."""
-        tasks = list(self._terminal_tasks)
+        tasks = list(self._tasks)
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -347,6 +348,8 @@ class SimulatedDevice:
         """Send any frame; raises ConnectionError when there is no connection."""
         if self._link is None:
             raise ConnectionError("the device is not connected")
+        if 0 < self.faults.silence_after <= self.counters.states:
+            return
         self._link.send(kind, payload, fin=fin)
         self.counters.sent += 1
 
@@ -358,7 +361,8 @@ class SimulatedDevice:
         # A switch reports the uuid last asked for, and 0 from its start to the next configure.
         uuid = self._asked if self.platform == "switch" else self.memory.uuid
         reported = self.config_hash if self.report_hash else None
-        params = self._template.params(sequence, uuid, reported, request_uuid)
+        clock = self.faults.clock
+        params = self._template.params(sequence, uuid, reported, request_uuid, clock)
         self.send_text(messages.state_message(params, compress=self.compress))
         self.memory.sequence = sequence
         self.counters.states += 1
@@ -379,6 +383,8 @@ class SimulatedDevice:
 
     def send_event(self, kind: str, payload: dict[str, Any], at: int | None = None) -> None:
         """Send one event."""
+        if at is None:
+            at = int(time.time()) + self.faults.clock
         self.send("event", messages.event(self.serial, kind, payload, at))
 
     def send_garbage(self, kind: Garbage) -> None:
@@ -451,15 +457,39 @@ class SimulatedDevice:
             self.received.append(message)
             if len(self.received) > self._keep:
                 del self.received[: self._keep // 2]
-        if method == "configure":
+        crash = crash_of(self.platform, incoming.jsonrpc, incoming.method, incoming.params)
+        if crash:
+            self._crash(crash, message)
+        elif method and self.faults.is_ignored(method):
+            self.counters.unanswered += 1
+            self._hand_out(message)
+        elif method == "configure":
             self._configure(message, incoming)
         elif method:
             self.counters.commands += 1
             self._react(message, incoming)
         else:
-            if incoming.radius is msgspec.UNSET and incoming.error is msgspec.UNSET:
-                self._complain("uc-proto: received invalid jsonrpc call\n")
-            self._hand_out(message)
+            self._not_a_call(message, incoming)
+
+    def _crash(self, reason: str, message: Message) -> None:
+        self.counters.crashes += 1
+        self.last_error = f"crash: {reason}"
+        self._hand_out(message)
+        self.reboot()
+        self._boot_reason = "crashlog"
+
+    def _not_a_call(self, message: Message, incoming: _Incoming) -> None:
+        """A switch says nothing to an `error`; an access point logs it, and answers a bad one."""
+        if incoming.error is not msgspec.UNSET:
+            if self.platform == "ap":
+                self._complain("received an error")
+                members = incoming.error if isinstance(incoming.error, dict) else {}
+                if not {"code", "message"} <= members.keys():
+                    status = {"error": 1, "text": "invalid parameters"}
+                    self._say(messages.result(0, self.serial, self.memory.uuid, status))
+        elif incoming.radius is msgspec.UNSET:
+            self._complain("uc-proto: received invalid jsonrpc call\n")
+        self._hand_out(message)
 
     def connection_closed(self, link: Link, closed: Closed) -> None:
         """Take note of the end of a connection."""
@@ -469,13 +499,18 @@ class SimulatedDevice:
             self.observer.disconnected(self, closed)
 
     def _configure(self, message: Message, incoming: _Incoming) -> None:
+        faults = self.faults
+        if self._refusals > 0:
+            self._refusals -= 1
+            no = Rejection(at="/uuid", reason="not now")
+            faults = msgspec.structs.replace(faults, reject=[*faults.reject, no])
         outcome = configure(
             self.platform,
             self.serial,
             self.memory,
             incoming.id,
             b"{}" if isinstance(incoming.params, msgspec.UnsetType) else incoming.params,
-            faults=self.faults,
+            faults=faults,
         )
         message.outcome = outcome
         self.counters.configures += 1
@@ -518,6 +553,7 @@ class SimulatedDevice:
             request_id=incoming.id,
             method=message.method,
             params=message.params,
+            faults=self.faults,
         )
         self._answer(message.method, reaction.answers, message)
         request_uuid = message.params.get("request_uuid")
@@ -529,6 +565,14 @@ class SimulatedDevice:
                 self.send_healthcheck(request_uuid=request_uuid)
         if reaction.terminal:
             self._open_terminal(message.params)
+        if message.method == "telemetry" and self._streams:
+            self._restream(message.params)
+        if reaction.upload and self._uploads:
+            task = asyncio.get_running_loop().create_task(
+                self._upload(reaction.upload), name="upload"
+            )
+            self._tasks.add(task)
+            task.add_done_callback(self._task_ended)
         if reaction.later or reaction.act:
             self._later(self.action_delay, lambda: self._act(reaction, message))
 
@@ -539,14 +583,38 @@ class SimulatedDevice:
         except ValueError:
             return  # it cannot connect there, and nobody learns of it
         self.terminals = [*self.terminals, agent][-max(1, self._keep) :]
-        task = asyncio.get_running_loop().create_task(agent.run())
-        self._terminal_tasks.add(task)
-        task.add_done_callback(self._terminal_ended)
+        task = asyncio.get_running_loop().create_task(agent.run(), name="rtty")
+        self._tasks.add(task)
+        task.add_done_callback(self._task_ended)
 
-    def _terminal_ended(self, task: asyncio.Task[str]) -> None:
-        self._terminal_tasks.discard(task)
+    def _task_ended(self, task: asyncio.Task[str]) -> None:
+        self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
-            self.last_error = f"rtty: {type(error).__name__}: {error}"[:200]
+            self.last_error = f"{task.get_name()}: {type(error).__name__}: {error}"[:200]
+
+    async def _upload(self, uri: str) -> str:
+        content = b"\xd4\xc3\xb2\xa1" + bytes(1024)
+        status = await upload(uri, self.serial, content, None)
+        self.counters.uploads += status == 200
+        return str(status)
+
+    def _restream(self, params: dict[str, Any]) -> None:
+        """Send telemetry every `interval` seconds; 0 ends it."""
+        if self._stream is not None:
+            self._stream.cancel()
+            self._timers.discard(self._stream)
+            self._stream = None
+        interval, types = params.get("interval"), params.get("types")
+        if not isinstance(interval, int) or interval <= 0 or not isinstance(types, list):
+            return
+
+        def packet() -> None:
+            body = chatter.telemetry(self.platform, self.serial, self.memory.uuid, types)
+            self._say(messages.notification("telemetry", body))
+            if self._link is not None:  # a connection that ends ends it
+                self._stream = self._later(interval, packet)
+
+        self._stream = self._later(interval, packet)
 
     def _act(self, reaction: Reaction, message: Message) -> None:
         for body in reaction.later:
@@ -559,6 +627,9 @@ class SimulatedDevice:
             uri = message.params.get("uri")
             name = uri.rsplit("/", 1)[-1] if isinstance(uri, str) else ""
             self.firmware = name.removesuffix(".bin") or self.firmware
+        elif reaction.act == "transfer":
+            self._host = str(message.params.get("server") or self._host)
+            self._port = int(message.params.get("port") or self._port)
         if reaction.act is not None:
             self.reboot()
 
@@ -572,7 +643,7 @@ class SimulatedDevice:
             self._answer_now(answers, message)
 
     def _answer_now(self, answers: list[dict[str, Any]], message: Message) -> None:
-        said = [self._say(answer) for answer in answers]
+        said = [self._say(one) for one in answers * (1 + self.faults.repeats)]
         self.counters.unanswered += not all(said)
         self._hand_out(message)
 
@@ -638,12 +709,24 @@ class SimulatedDevice:
             self.drift(self._chance.choice(faults.drifts))
         if faults.due(faults.garbage_every, count, phase):
             self.send_garbage(self._chance.choice(_SMALL_GARBAGE))
+        if faults.due(faults.foreign_every, count, phase):
+            status = {"error": 0, "text": "Success"}
+            self._say(messages.result(0, self.serial, self.memory.uuid, status))
+        if faults.due(faults.chatter_every, count, phase):
+            self._chat()
         if faults.due(faults.reboot_every, count, phase):
             self.reboot()
         elif faults.due(faults.drop_every, count, phase):
             self.counters.drops += 1
             if self._link is not None:
                 self._link.cut()
+
+    def _chat(self) -> None:
+        """Say one of the messages that come unasked."""
+        method, params = chatter.anything(
+            self.platform, self.serial, self.memory.uuid, self._chance, self.faults.clock
+        )
+        self._say(params if method == chatter.RADIUS else messages.notification(method, params))
 
     # -- memory --------------------------------------------------------------------------------
 
@@ -665,13 +748,14 @@ class SimulatedDevice:
         temporary.write_bytes(msgspec.json.encode(self.memory))
         temporary.replace(self._state_file)
 
-    def _later(self, delay: float, action: Any) -> None:
+    def _later(self, delay: float, action: Any) -> asyncio.TimerHandle:
         def run() -> None:
             self._timers.discard(timer)
             action()
 
         timer = asyncio.get_running_loop().call_later(delay, run)
         self._timers.add(timer)
+        return timer
 
 
 class Observer:

@@ -21,12 +21,19 @@ Garbage = Literal[
     "unknown-method",
     "bad-base64",
     "bad-zlib",
+    "wrong-serial",
+    "not-utf8",
+    "infinite",
+    "deep",
+    "oversize",
     "bomb",
     "binary",
 ]
 GARBAGE: Final[tuple[Garbage, ...]] = Garbage.__args__  # type: ignore[attr-defined]
 
 _BOMB_BYTES: Final = 64 * 1024 * 1024
+_DEPTH: Final = 50_000
+_OVERSIZE: Final = 2 * 1024 * 1024
 
 
 class Rejection(msgspec.Struct, frozen=True, kw_only=True):
@@ -65,6 +72,35 @@ class Faults(msgspec.Struct, kw_only=True):
     """Seconds between a request and its answer."""
     silent: frozenset[str] = frozenset()
     """Methods that are done but never answered; "*" is all of them."""
+    ignored: frozenset[str] = frozenset()
+    """Methods that are neither done nor answered; "*" is all of them."""
+    failing: frozenset[str] = frozenset()
+    """Methods that fail: at once, or by a second result with the same id where the agent has
+    answered already; "*" is all of them. `configure` has `reject`."""
+    errors: frozenset[str] = frozenset()
+    """Methods that are answered with a JSON-RPC error instead of a result."""
+    repeats: int = 0
+    """How often each answer is said again."""
+    foreign_every: int = 0
+    """An answer to a request that nobody made."""
+    reject_first: int = 0
+    """How many configures are refused, whatever is in them."""
+    chatter_every: int = 0
+    """One of the other messages that the agent sends unasked."""
+    silence_after: int = 0
+    """After so many states the device stays connected and says nothing more."""
+    clock: int = 0
+    """Seconds by which the device's clock is wrong."""
+    no_capabilities: bool = False
+    """The device cannot read its capabilities: it sends a `log` and no `connect`."""
+
+    def is_ignored(self, method: str) -> bool:
+        """Tell whether `method` is neither done nor answered."""
+        return method in self.ignored or "*" in self.ignored
+
+    def fails(self, method: str) -> bool:
+        """Tell whether `method` fails."""
+        return method in self.failing or "*" in self.failing
 
     def is_silent(self, method: str) -> bool:
         """Tell whether the answer to `method` is withheld."""
@@ -113,6 +149,21 @@ def garbage(kind: Garbage, serial: str) -> bytes:
             body = {**messages.compressed(bytes(_BOMB_BYTES), level=9), "compress_sz": 1000}
         case "binary":
             return bytes(range(256))
+        case "wrong-serial":
+            other = f"{int(serial, 16) ^ 0xFF00:012x}"
+            return messages.encode(messages.notification("log", messages.log(other, "x", 6)))
+        case "not-utf8":
+            return b'{"jsonrpc":"2.0","method":"log","params":{"log":"\xff\xfe"}}'
+        case "infinite":
+            return (
+                b'{"jsonrpc":"2.0","method":"state","params":{"serial":"%b","uuid":1,'
+                b'"state":{"load":1e999}}}' % serial.encode()
+            )
+        case "deep":
+            return b'{"jsonrpc":"2.0","params":' + b"[" * _DEPTH + b"]" * _DEPTH + b"}"
+        case "oversize":
+            body = messages.log(serial, "x" * _OVERSIZE, 6)
+            return messages.encode(messages.notification("log", body))
     return messages.encode(messages.notification("state", body))
 
 

@@ -325,6 +325,8 @@ def make_fleet(
             backoff_scale=plan.backoff_scale,
             keep=0,
             seed=seed,
+            uploads=True,
+            streams=True,
         )
         for number, serial in enumerate(serials)
     ]

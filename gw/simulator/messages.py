@@ -165,8 +165,9 @@ class StateTemplate:
         uuid: Any,
         config_hash: str | None = None,
         request_uuid: str | None = None,
+        clock: int = 0,
     ) -> bytes:
-        """Return the JSON text of the parameters of one state."""
+        """Return the JSON text of the parameters of one state; the clock is `clock` s wrong."""
         head, middle, after, tail = self._parts
         more = b"" if config_hash is None else b',"config_hash":"%b"' % config_hash.encode()
         if request_uuid is not None:
@@ -178,7 +179,7 @@ class StateTemplate:
             head,
             sequence,
             middle,
-            int(time.time()),
+            int(time.time()) + clock,
             after,
             int(time.monotonic()),
             tail,

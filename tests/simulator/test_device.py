@@ -7,11 +7,13 @@ import base64
 import contextlib
 import json
 import ssl
+import time
 import zlib
 
 import pytest
 from picows import WSCloseCode, WSListener, WSMsgType, ws_create_server
 
+from gw.protocol import messages as protocol
 from gw.security import pki
 from gw.simulator.backoff import Backoff
 from gw.simulator.configure import config_hash
@@ -19,6 +21,7 @@ from gw.simulator.connection import Closed
 from gw.simulator.device import SimulatedDevice
 from gw.simulator.faults import GARBAGE, Faults, Rejection
 from gw.simulator.fleet import Plan, make_fleet
+from gw.simulator.upload import upload
 
 SERIAL = "02a0c9000001"
 WAIT = 20.0
@@ -256,7 +259,6 @@ async def test_requests_of_state_and_healthcheck(make, server):
     ("platform", "method", "error"),
     [
         ("ap", "ping", 0),
-        ("ap", "leds", 0),
         ("ap", "reboot", 1),
         ("ap", "made-up", None),
         ("ap", "certupdate", None),
@@ -412,7 +414,7 @@ async def test_drop_after_so_many_states(make, server):
     assert device.counters.drops == 1
 
 
-@pytest.mark.parametrize("kind", [k for k in GARBAGE if k != "bomb"])
+@pytest.mark.parametrize("kind", [k for k in GARBAGE if k not in ("bomb", "oversize")])
 async def test_garbage_is_sent_as_it_is(make, server, kind):
     device = await joined(make, server)
     device.send_garbage(kind)
@@ -503,3 +505,224 @@ async def test_fleet_stops_when_told(server, certificates):
     assert (report.devices, report.connected, report.configures) == (2, 2, 1)
     assert report.configure_seconds.count == 1
     assert sorted(report.uuids.values()) == [1, 200]
+
+
+@pytest.mark.parametrize(
+    ("platform", "message"),
+    [
+        ("switch", {"jsonrpc": 2.0, "id": 1, "method": "ping", "params": {}}),
+        ("switch", {"jsonrpc": "2.0", "id": 1, "method": 7, "params": {}}),
+        ("switch", {"jsonrpc": "2.0", "id": 1, "method": "configure", "params": {
+            "serial": SERIAL, "uuid": 5, "config": {"unit": {"system-password": 5}}}}),
+        ("switch", {"jsonrpc": "2.0", "id": 1, "method": "configure", "params": {
+            "serial": SERIAL, "uuid": 5, "config": {"ethernet": [{"select-ports": [1]}]}}}),
+        ("ap", {"jsonrpc": "2.0", "id": 1, "method": "leds", "params": {"serial": SERIAL}}),
+    ],
+)  # fmt: skip
+async def test_what_crashes_an_agent(make, server, platform, message):
+    """It is gone without an answer, and its next start tells of a crash."""
+    device = await joined(make, server, platform=platform)
+    server.peer.send(message)
+    async with asyncio.timeout(WAIT):
+        assert (await asyncio.shield(device.closed)).by == "device"
+    assert device.counters.crashes == 1
+    await device.connect(deadline=WAIT)
+    await server.message("connect")
+    if platform == "ap":
+        assert (await server.message())["params"]["type"] == "crashlog"
+    else:
+        assert (await server.message())["params"]["data"]["event"][1]["type"] == "device.crash"
+
+
+async def test_what_crashes_an_access_point_does_no_harm_to_a_switch(make, server):
+    device = await joined(make, server, platform="switch")
+    server.peer.request_of("leds", {})
+    assert (await server.message())["result"]["status"]["error"] == 0
+    assert device.counters.crashes == 0
+
+
+@pytest.mark.parametrize(
+    ("platform", "method", "said"),
+    [
+        ("ap", "reboot", [(0, "triggered command action"), (1, "reboot failed")]),
+        ("ap", "transfer", [(0, "triggered command action"), (1, "transfer failed")]),
+        ("ap", "upgrade", [(2, "download failed")]),
+        ("ap", "leds", [(1, "leds failed")]),
+        ("switch", "reboot", [(0, "reboot requested successfully"), (1, "reboot failed")]),
+        ("switch", "upgrade", [(0, "upgrade requested successfully")]),
+    ],
+)
+async def test_commands_that_fail(make, server, platform, method, said):
+    """What was answered already fails by a second result with the same id."""
+    faults = Faults(failing=frozenset({method}))
+    device = await joined(make, server, platform=platform, faults=faults, action_delay=0.0)
+    server.peer.request_of(method, {"serial": SERIAL, "pattern": "on", "uri": "https://x/y"})
+    for error, text in said:
+        answer = await server.message()
+        assert (answer["id"], answer["result"]["status"]["error"]) == (7, error)
+        assert answer["result"]["status"]["text"] == text
+    if (platform, method) == ("switch", "upgrade"):
+        event = (await server.message())["params"]["data"]["event"][1]
+        assert event["payload"] == {"operation": "download", "text": "download failed"}
+    await settled(device)
+    assert (device.counters.reboots, device.connected) == (0, True)
+
+
+async def test_error_instead_of_a_result(make, server):
+    await joined(make, server, faults=Faults(errors=frozenset({"reboot"})), action_delay=0.0)
+    server.peer.request_of("reboot", {"serial": SERIAL})
+    assert (await server.message())["error"]["code"] == -32601
+
+
+async def test_answers_that_are_repeated_or_nobody_asked_for(make, server):
+    device = await joined(make, server, faults=Faults(repeats=2, foreign_every=1))
+    server.peer.request_of("ping", {"serial": SERIAL}, 9)
+    assert [(await server.message())["id"] for _ in range(3)] == [9, 9, 9]
+    device.send_state()
+    await server.message("state")
+    assert (await server.message())["id"] == 0
+
+
+async def test_what_is_ignored_is_neither_done_nor_answered(make, server):
+    device = await joined(make, server, uuid=100, faults=Faults(ignored=frozenset({"*"})))
+    server.peer.configure(200, {})
+    server.peer.request_of("ping", {"serial": SERIAL})
+    await device.wait_for("ping", WAIT)
+    device.send_log("after")
+    assert (await server.message())["method"] == "log"
+    assert (device.uuid, device.counters.unanswered) == (100, 2)
+
+
+async def test_first_configures_are_refused(make, server):
+    device = await joined(make, server, uuid=100, faults=Faults(reject_first=2))
+    for uuid, error in ((200, 2), (201, 2), (202, 0)):
+        server.peer.configure(uuid, {})
+        assert (await server.message("result"))["result"]["status"]["error"] == error
+    assert device.uuid == 202
+
+
+async def test_device_that_falls_silent_stays_connected(make, server):
+    device = await joined(make, server, faults=Faults(silence_after=2))
+    for _ in range(4):
+        device.send_state()
+    server.peer.request_of("ping", {"serial": SERIAL})
+    await device.wait_for("ping", WAIT)
+    await settled(device)
+    assert device.connected
+    assert server.frames.qsize() == 2
+
+
+async def test_wrong_clock(make, server):
+    device = await joined(make, server, faults=Faults(clock=-86_400), compress=False)
+    device.send_state()
+    state = (await server.message("state"))["params"]["state"]
+    assert abs(time.time() - 86_400 - state["unit"]["localtime"]) < 600
+    device.send_event("wired.carrier-up", {})
+    at = (await server.message("event"))["params"]["data"]["event"][0]
+    assert abs(time.time() - 86_400 - at) < 600
+
+
+async def test_device_without_capabilities_sends_a_log_and_no_connect(make, server):
+    device = make(faults=Faults(no_capabilities=True))
+    await device.connect(deadline=WAIT)
+    message = await server.message()
+    assert message["method"] == "log"
+    assert "capabilities" in message["params"]["log"]
+
+
+@pytest.mark.parametrize("platform", ["ap", "switch"])
+async def test_everything_that_comes_unasked_is_a_message_of_the_protocol(make, server, platform):
+    device = await joined(make, server, platform=platform, faults=Faults(chatter_every=1))
+    seen = set()
+    for _ in range(60):
+        device.send_state()
+        await server.message("state")
+        message = await server.message()
+        if "radius" in message:
+            seen.add("radius")
+            base64.b64decode(message["data"], validate=True)
+        else:
+            seen.add(message["method"])
+            protocol.decode(message["method"], json.dumps(message["params"]).encode())
+    assert len(seen) > (6 if platform == "ap" else 3)
+
+
+@pytest.mark.parametrize("platform", ["ap", "switch"])
+async def test_telemetry_is_streamed_until_it_is_stopped(make, server, platform):
+    device = await joined(make, server, platform=platform, streams=True)
+    types = ["dhcp-snooping"] if platform == "ap" else ["state"]
+    server.peer.request_of("telemetry", {"serial": SERIAL, "interval": 1, "types": types})
+    assert (await server.message("result"))["result"]["status"]["error"] == 0
+    data = (await server.message("telemetry"))["params"]["data"]
+    assert data[types[0]][0][0] > 0
+    server.peer.request_of("telemetry", {"serial": SERIAL, "interval": 0})
+    await server.message("result")
+    assert device._stream is None
+
+
+async def test_transfer_moves_to_another_gateway(make, server, certificates):
+    other = Server(server.context)
+    await other.start()
+    device = make(action_delay=0.0, backoff_scale=0.001)
+    staying = asyncio.create_task(device.stay_connected())
+    await server.message("connect")
+    server.peer.request_of(
+        "transfer", {"serial": SERIAL, "server": "127.0.0.1", "port": other.port}
+    )
+    await server.message("result")
+    assert (await other.message("connect"))["params"]["serial"] == SERIAL
+    staying.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await staying
+    await other.stop()
+
+
+@pytest.mark.parametrize(("platform", "lines"), [("ap", 0), ("switch", 2)])
+async def test_failed_attempts_are_told_once_there_is_a_connection(make, server, platform, lines):
+    """By a switch; behind its connect."""
+    device = make(platform=platform)
+    port = server.port
+    device._port = 1
+    for _ in range(2):
+        with pytest.raises(OSError):
+            await device.connect(deadline=WAIT)
+    device._port = port
+    await device.connect(deadline=WAIT)
+    device.send_log("last")
+    assert (await server.message())["method"] == "connect"
+    told = [(await server.message())["params"]["log"] for _ in range(lines + 1)]
+    assert told[-1] == "last"
+    assert all(line.startswith("uc-client: ") for line in told[:-1])
+
+
+async def test_access_point_answers_an_error_that_is_none(make, server):
+    await joined(make, server)
+    server.peer.send({"jsonrpc": "2.0", "id": 4, "error": {"code": 1}})
+    assert "error" in (await server.message())["params"]["log"]
+    answer = await server.message()
+    assert (answer["id"], answer["result"]["status"]["error"]) == (0, 1)
+
+
+async def test_upload(certificates):
+    """A form with the parts `name` and `data`; the status of the answer is told."""
+    received = []
+
+    async def serve(reader, writer):
+        head = await reader.readuntil(b"\r\n\r\n")
+        size = int(head.lower().split(b"content-length: ")[1].split(b"\r\n")[0])
+        received.append(head + await reader.readexactly(size))
+        writer.write(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n")
+        await writer.drain()
+        writer.close()
+
+    listener = await asyncio.start_server(serve, "127.0.0.1", 0)
+    port = listener.sockets[0].getsockname()[1]
+    async with listener:
+        uri = f"http://127.0.0.1:{port}/v1/upload/1"
+        assert await upload(uri, SERIAL, b"content", None) == 404
+    assert received[0].startswith(b"POST /v1/upload/1 HTTP/1.1")
+    assert SERIAL.encode() in received[0]
+    assert b"application/octet-stream\r\n\r\ncontent\r\n" in received[0]
+    for wrong in ("file:///etc/passwd", "x"):
+        with pytest.raises(ValueError):
+            await upload(wrong, SERIAL, b"", None)
