@@ -24,6 +24,7 @@ from gw.core.errors import ApiError
 from gw.ops import logs, metrics
 from gw.protocol import restrictions
 from gw.protocol.firmware import is_below
+from gw.protocol.lifecycle import State
 from gw.store import interface, rows
 from gw.store.errors import StoreError
 
@@ -71,6 +72,7 @@ class Firmwares:
         row = shadow.row
         default = self.rows.get(row.compatible)
         if default is None or not is_below(row.firmware, default.minimum_revision):
+            self._withdraw(shadow)
             return
         shadow.barred = _barred(default, sent=row.firmware_image == default.uri)
         if row.quarantined or row.firmware_image == default.uri or shadow.serial in self._tasks:
@@ -78,6 +80,14 @@ class Firmwares:
         busy = any(one.name == "upgrade" for one in self._commands.of_device(shadow.serial))
         if not busy:  # an operator's upgrade under way may do as well
             self._spawn(shadow.serial, self._upgrade(shadow, default))
+
+    def _withdraw(self, shadow: Shadow) -> None:
+        """An upgrade that still waits is needless: the device has got there by itself."""
+        if not shadow.row.firmware_image:
+            return
+        command = self._commands.get(_command(shadow.serial, shadow.row.firmware_image))
+        if command is not None and command.state is State.PENDING:
+            self._executor.cancel(command.uuid, "the firmware is not below the minimum any more")
 
     async def close(self) -> None:
         """End the upgrades that are being prepared."""
@@ -89,11 +99,16 @@ class Firmwares:
     async def _upgrade(self, shadow: Shadow, default: rows.DefaultFirmwareRow) -> None:
         """Make the durable command; it is sent as soon as the device is free."""
         serial = shadow.serial
+        if self._shadows.cached(serial) is not shadow:
+            return  # deleted
         params = {"serial": serial, "uri": default.uri, "keep_redirector": 1, "when": 0}
         try:
-            command = str(uuid.uuid5(_NAMESPACE, f"{serial} {default.uri}"))
-            arguments = {"command": command, "name": "upgrade", "by": states.SYSTEM,
-                         "when": int(time.time()) + 1}  # fmt: skip
+            arguments = {
+                "command": _command(serial, default.uri),
+                "name": "upgrade",
+                "by": states.SYSTEM,
+                "when": int(time.time()) + 1,  # it waits until the device is free
+            }
             await self._executor.run(shadow, arguments, msgspec.json.encode(params))
         except (ApiError, StoreError) as error:
             log.error("firmware not upgraded", serial=serial, detail=str(error))
@@ -140,6 +155,10 @@ class Firmwares:
             self.check(shadow)
             if before and not shadow.barred and shadow.row.hold == before:
                 self.lifted(shadow)
+
+
+def _command(serial: str, uri: str) -> str:
+    return str(uuid.uuid5(_NAMESPACE, f"{serial} {uri}"))
 
 
 def _barred(default: rows.DefaultFirmwareRow, *, sent: bool) -> str:

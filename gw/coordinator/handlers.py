@@ -73,6 +73,7 @@ class Handlers:
         self._generation = generation
         self.admission = admission
         self._firmwares = firmwares
+        keeper.held = firmwares.check
         firmwares.lifted = lambda shadow: keeper.push(shadow, "write")
         admission.decided = self._unknown
         self._messages = Messages(work, keeper, executor, announcer, telemetry, venues)

@@ -8,6 +8,7 @@ read in one place.
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from typing import Final
 
 import msgspec
@@ -90,6 +91,8 @@ class Keeper:
             settings.resend_max_seconds,
             settings.resend_limit,
         )
+        self.held: Callable[[Shadow], object] = lambda shadow: None
+        """Called when a change was not sent because the device is barred; set by the handlers."""
         self._flights: dict[str, Shadow] = {}
         self._probes: dict[str, tuple[Shadow, float]] = {}
         """Devices that are asked for their active configuration, and until when."""
@@ -167,6 +170,7 @@ class Keeper:
         """Send the target now if the device is here and nothing is under way."""
         session = self._presence.of(shadow.serial)
         if shadow.barred:
+            self.held(shadow)
             shadow.set(self._work, hold=shadow.barred)
             return False
         if session is None or shadow.in_flight is not None or not shadow.facts().target_uuid:

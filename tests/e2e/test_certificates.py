@@ -146,6 +146,22 @@ async def test_unknown_devices_are_treated_as_their_authority_says(start_gateway
     welcome.stop()
 
 
+async def test_a_common_name_with_separators_is_a_policy(start_gateway, pki_dir):
+    policies = [{"issuer": "gw issuing CA", "common_name": "mac"}]
+    strict = await start_gateway()
+    loose = await start_gateway(**{"devices.ca_policies": policies})
+    made_out_to(pki_dir, FIRST, "02:A0:E4:00:00:01", datetime.timedelta(days=1))
+    one = SimulatedDevice(FIRST, pki_dir, "127.0.0.1", loose.device_port)
+    await one.connect(deadline=WAIT)
+    await one.wait_for_configure(WAIT)
+    status = await loose.get(f"device/{FIRST}/status")
+    assert status["verifiedCertificate"] == "VERIFIED"
+    one.stop()
+    other = SimulatedDevice(FIRST, pki_dir, "127.0.0.1", strict.device_port)
+    await refused(other)
+    await strict.wait_metric("gw_handshake_failures_total", 1, reason="bad_common_name")
+
+
 async def test_a_revoked_certificate_ends_its_session(start_gateway, both):
     gateway = await start_gateway(**{
         "devices.ca": both.bundle, "devices.crl": both.lists, "devices.reload_seconds": 0.2,
@@ -246,7 +262,7 @@ async def test_certificates_that_end_meanwhile(start_gateway, pki_dir):
     settings = {"devices.reload_seconds": 0.2}
     keeping = await start_gateway(**settings)
     closing = await start_gateway(**settings | {"devices.expired": "close"})
-    short_lived(pki_dir, FIRST, datetime.timedelta(seconds=25))
+    made_out_to(pki_dir, FIRST, FIRST, datetime.timedelta(seconds=25))
     devices = []
     for gateway in (keeping, closing):
         one = SimulatedDevice(FIRST, pki_dir, "127.0.0.1", gateway.device_port)
@@ -269,10 +285,10 @@ def authority(folder: Path) -> Authority:
     return Authority(load(folder / "issuing.pem"), certificates.load_key(folder / "issuing.key"))
 
 
-def short_lived(folder: Path, serial: str, life: datetime.timedelta) -> None:
-    """Make a device certificate that ends soon."""
+def made_out_to(folder: Path, serial: str, text: str, life: datetime.timedelta) -> None:
+    """Make a device certificate with a common name and a life of its own."""
     issuing, key = authority(folder), new_key()
-    name = certificates._name("TIP", serial)
+    name = certificates._name("TIP", text)
     end = datetime.datetime.now(datetime.UTC) + life
     builder = issuing._leaf(name, key, ExtendedKeyUsageOID.CLIENT_AUTH, end)
     leaf = builder.sign(issuing.key, hashes.SHA256())

@@ -220,3 +220,18 @@ async def test_a_restricted_device_is_upgraded_with_a_signature(start_gateway, j
     await gateway.wait_device(f"{BASE}12", hold=f"{held(sent=False)}: {reason}")
     assert not [one for one in other.received if one.method in ("upgrade", "configure")]
     server.close()
+
+
+async def test_a_device_let_out_of_quarantine_is_upgraded_then(start_gateway, join):
+    gateway = await start_gateway(**{"devices.unknown": "quarantine"})
+    await set_minimum(gateway)
+    serial = f"{BASE}07"
+    device = await join(gateway, serial)
+    await gateway.wait_device(serial, hold="the device is in quarantine")
+    assert await upgrades(gateway, serial) == []
+    answer = await gateway.configure(serial, {"unit": {"name": "approved"}})
+    assert answer.json()["status"] == "pending"
+    await device.wait_for("upgrade", WAIT)
+    await device.wait_for_configure(WAIT)
+    assert device.firmware == NEW
+    assert device.config["unit"] == {"name": "approved"}
