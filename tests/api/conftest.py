@@ -98,7 +98,10 @@ class FakeCoordinator:
         await self.store.commit(interface.Batch(list(ops)))
 
     async def do(self, operation, given, body):
-        return await getattr(self, operation.replace(".", "_"))(given, body)
+        found = getattr(self, operation.replace(".", "_"), None)
+        if found is None:
+            raise RefusedError(1062, operation)
+        return await found(given, body)
 
     async def device_status(self, given, _):
         return {"statuses": {s: self.statuses[s] for s in given["serials"] if s in self.statuses}}
