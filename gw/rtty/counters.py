@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Final, Literal
 
 from gw.ops import logs, metrics
@@ -13,6 +14,9 @@ _ENDS: Final = metrics.indexes("gw_rtty_session_ends_total")
 _FROM: Final = metrics.index("gw_rtty_bytes_total", "from_device")
 _TO: Final = metrics.index("gw_rtty_bytes_total", "to_device")
 
+MAX_REFUSALS_LOGGED: Final = 10
+"""Refusals logged one by one in a second."""
+
 End = Literal["device", "viewer"]
 
 log = logs.get("rtty")
@@ -23,6 +27,8 @@ class Counters:
 
     def __init__(self, page: metrics.CounterPage) -> None:
         self._page = page
+        self._refusals = 0
+        self._refusals_since = 0.0
 
     def began(self, session: Session) -> None:
         """The first end of a session came."""
@@ -44,6 +50,14 @@ class Counters:
         self._page.add(_TO, size)
 
     def refused(self, end: End, reason: str, address: str, detail: str) -> None:
-        """A connection was not let into a session."""
+        """A connection was not let into a session. A flood of them is logged in part only."""
         self._page.add(metrics.index("gw_rtty_refused_total", end, reason))
-        log.warning("refused", end=end, reason=reason, address=address, detail=detail)
+        now = time.monotonic()
+        if now - self._refusals_since >= 1.0:
+            unlogged = self._refusals - MAX_REFUSALS_LOGGED
+            if unlogged > 0:
+                log.warning("refusals, not logged one by one", count=unlogged)
+            self._refusals, self._refusals_since = 0, now
+        self._refusals += 1
+        if self._refusals <= MAX_REFUSALS_LOGGED:
+            log.warning("refused", end=end, reason=reason, address=address, detail=detail)
