@@ -20,7 +20,7 @@ from gw.coordinator.work import Committer
 from gw.core import records
 from gw.core.ids import serial_from_int, serial_to_int
 from gw.core.records import RECORD_VERSION, Kind, Stream, StreamItem
-from gw.ops import metrics
+from gw.ops import log_notice, logs, metrics
 
 LEASE_SECONDS: Final = 30.0
 """How long an interest holds unless the API renews it: the API may have died."""
@@ -68,6 +68,7 @@ class Streams:
         self._generation = generation
         self._until = time.monotonic() + LEASE_SECONDS
         self._notices = bool(arguments.get("notices"))
+        logs.listen(self._line if arguments.get("logs") else None)
         wanted = arguments.get("tails", [])
         self.tails = {serial: self.tails.get(serial, 0) for serial in wanted}
         self._links.tap = self.sent if self.tails else None
@@ -79,6 +80,7 @@ class Streams:
         if self._until and time.monotonic() > self._until:
             self._until = 0.0
             self._notices = False
+            logs.listen(None)
             self.tails = {}
             self._links.tap = None
             self.viewers_changed(set())
@@ -94,6 +96,9 @@ class Streams:
         """Notify UIs once what was written is durable (northbound.md 4.11)."""
         if self._notices:
             self._work.follow(lambda: self._notify(kind, content))
+
+    def _line(self, line: Mapping[str, Any]) -> None:
+        self._notify(log_notice.LOG, log_notice.content(line))
 
     def _notify(self, kind: int, content: dict[str, Any]) -> None:
         self._number += 1

@@ -10,7 +10,7 @@ import logging
 import os
 import re
 import sys
-from collections.abc import MutableMapping
+from collections.abc import Callable, MutableMapping
 from typing import Any, Final, Literal
 
 import structlog
@@ -33,6 +33,23 @@ _MAX_DEPTH: Final = 6
 _MAX_TEXT: Final = 16_384
 
 Level = Literal["debug", "info", "warning", "error"]
+
+
+Listener = Callable[[MutableMapping[str, Any]], object]
+
+
+class _Listening:
+    """Who else gets the lines of this process."""
+
+    listener: Listener | None = None
+
+
+def listen(listener: Listener | None) -> None:
+    """Have `listener` called with each line of this process, secrets hidden; None: no more.
+
+    It must be quick, must not log and must not keep or change what it is given.
+    """
+    _Listening.listener = listener
 
 
 def get(name: str) -> FilteringBoundLogger:
@@ -62,6 +79,7 @@ def configure(
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         structlog.processors.StackInfoRenderer(),
         redact,
+        _tell,
     ]
     render: list[Processor]
     if format == "json":
@@ -123,6 +141,12 @@ def redact(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[s
             event[key] = _HIDDEN
         elif isinstance(value, str | dict | list | tuple):
             event[key] = _clean(value, _MAX_DEPTH)
+    return event
+
+
+def _tell(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    if _Listening.listener is not None:
+        _Listening.listener(event)
     return event
 
 

@@ -34,6 +34,7 @@ class Operation(StrEnum):
     READ_SECRETS = "read_secrets"
     EDIT_SECRETS = "edit_secrets"
     TAIL_DEVICE = "tail_device"
+    READ_LOG = "read_log"
 
 
 _ADMINISTRATORS: Final = frozenset({Role.ROOT, Role.ADMIN})
@@ -50,6 +51,7 @@ PERMISSIONS: Final[dict[Operation, frozenset[Role]]] = {
     Operation.READ_SECRETS: frozenset({Role.ROOT}),
     Operation.EDIT_SECRETS: frozenset({Role.ROOT}),
     Operation.TAIL_DEVICE: _ADMINISTRATORS,
+    Operation.READ_LOG: _ADMINISTRATORS,
 }
 """northbound.md 3.1, 3.2, 4.1 and 4.2; who may manage users is below."""
 

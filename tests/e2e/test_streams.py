@@ -218,6 +218,30 @@ async def test_security_service_has_a_socket_for_its_log(clients):
     assert greeting["notificationTypes"] == [{"id": 1, "helper": "log"}]
 
 
+async def test_administrators_see_log_lines(clients, join):
+    serial = "02a0e7200004"
+    ui, _ = await clients.sign_in("ws")
+    await join(serial)
+
+    def line(message):
+        content = message.get("notification", {}).get("content", {})
+        return content.get("msg", "").startswith("device connected") and serial in content["msg"]
+
+    found = (await receive(ui, line))["notification"]
+    assert found["type_id"] == 1
+    content = found["content"]
+    assert (content["level"], content["source"]) == ("information", "devices")
+    assert content["thread_name"] == "coordinator"
+    assert content["thread_id"] == clients.gateway.ready["pids"]["coordinator"]
+    assert abs(content["timestamp"] - time.time()) < 600
+    service, _ = await clients.sign_in("ws", "security")
+    clients.gateway._token = ""
+    await clients.gateway.sign_in()
+    signed_in = (await receive(service))["notification"]["content"]
+    assert signed_in["thread_name"] == "api"
+    assert "Right-Horse" not in json.dumps(signed_in)
+
+
 async def test_notifications_survive_the_coordinator(gateway, clients, join):
     ui, _ = await clients.sign_in("ws")
     device = await join("02a0e7200003")

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import Counter
+from collections.abc import Mapping
 from typing import Any, Final
 
 import msgspec
@@ -21,7 +22,7 @@ from gw.core.errors import ApiError
 from gw.core.ids import serial_from_int
 from gw.core.records import Stream
 from gw.core.settings import Streams as StreamSettings
-from gw.ops import metrics
+from gw.ops import log_notice, logs, metrics
 
 _log = structlog.get_logger("gw.api.live")
 
@@ -50,6 +51,10 @@ class Hub:
         self._generation = generation
         self._page = page
         self._notices: set[Viewer] = set()
+        self._logs: set[Viewer] = set()
+        """Viewers of log lines: of this process, and of the coordinator if they are in
+        `_notices` as well."""
+        self._number = 0
         self._telemetry: dict[str, dict[str, set[Viewer]]] = {}
         """Viewers by serial number and subscription."""
         self._tails: dict[str, set[Viewer]] = {}
@@ -126,6 +131,31 @@ class Hub:
         self._notices.discard(viewer)
         self._change()
 
+    def add_logs(self, viewer: Viewer) -> None:
+        """A viewer wants the log lines of this process."""
+        self._logs.add(viewer)
+        logs.listen(self._line)
+        self._change()
+
+    def remove_logs(self, viewer: Viewer) -> None:
+        """Undo `add_logs`."""
+        self._logs.discard(viewer)
+        if not self._logs:
+            logs.listen(None)
+        self._change()
+
+    def _line(self, line: Mapping[str, Any]) -> None:
+        self._number += 1
+        notification = {
+            "notification_id": self._number,
+            "type_id": log_notice.LOG,
+            "content": log_notice.content(line),
+        }
+        text = msgspec.json.encode({"notification": notification}).decode()
+        for viewer in self._logs:
+            if log_notice.LOG not in viewer.muted:
+                viewer.put(text)
+
     def add_telemetry(self, viewer: Viewer, serial: str, subscription: str) -> None:
         """A viewer of a telemetry subscription is here."""
         viewers = self._telemetry.setdefault(serial, {}).setdefault(subscription, set())
@@ -176,6 +206,7 @@ class Hub:
         return {
             "generation": self._generation,
             "notices": bool(self._notices),
+            "logs": bool(self._notices & self._logs),
             "telemetry": [one for uuids in self._telemetry.values() for one in uuids],
             "tails": list(self._tails),
         }
@@ -209,13 +240,16 @@ class Hub:
         match item.stream:
             case Stream.NOTICE:
                 text = body.decode()
-                for viewer in self._notices:
+                viewers = self._notices
+                if item.type_id == log_notice.LOG:
+                    viewers = self._notices & self._logs
+                for viewer in viewers:
                     if item.type_id not in viewer.muted:
                         viewer.put(text)
             case Stream.TELEMETRY:
                 text = body.decode()
-                for viewers in self._telemetry.get(serial_from_int(serial), {}).values():
-                    for viewer in viewers:
+                for several in self._telemetry.get(serial_from_int(serial), {}).values():
+                    for viewer in several:
                         viewer.put(text)
             case Stream.TELEMETRY_END:
                 of_device = self._telemetry.get(serial_from_int(serial), {})

@@ -12,6 +12,7 @@ from gw.api.live.hub import Hub
 from gw.api.live.sockets import Socket
 from gw.api.live.viewer import NORMAL, Viewer
 from gw.core.errors import ApiError
+from gw.security.roles import Operation, may
 from gw.store.errors import StoreError
 from gw.store.interface import Reader
 
@@ -69,6 +70,8 @@ class UiRoute:
         types = NOTIFICATIONS if self._devices else {1: NOTIFICATIONS[1]}
         if self._devices:
             self._hub.add_notices(viewer)
+        if may(caller.role, Operation.READ_LOG):
+            self._hub.add_logs(viewer)
         try:
             await self._hub.settled()
             viewer.put(
@@ -87,8 +90,8 @@ class UiRoute:
 
             await socket.serve(viewer, heard, lambda: self._authenticator.caller(token))
         finally:
-            if self._devices:
-                self._hub.remove_notices(viewer)
+            self._hub.remove_notices(viewer)
+            self._hub.remove_logs(viewer)
 
     async def _heard(self, viewer: Viewer, text: str) -> None:
         try:
