@@ -41,6 +41,7 @@ from gw.coordinator.streams import Streams
 from gw.coordinator.system_id import system_id
 from gw.coordinator.tables import Tables
 from gw.coordinator.telemetry import Telemetry
+from gw.coordinator.venue_inventory import VenueInventory
 from gw.coordinator.venues import Venues
 from gw.coordinator.work import Committer
 from gw.core.bootstrap import Bootstrap, announce_ready, load
@@ -194,9 +195,6 @@ async def serve(bootstrap: Bootstrap) -> None:
     announcer = Announcer(work, store, bus, envelope, streams)
     telemetry = Telemetry(work, store, links, presence, streams, announcer, counters)
     await patiently(telemetry.load, _START_SECONDS)
-    venues = None
-    if settings.devices.venue_broadcast:
-        venues = Venues(store, links, presence, counters)
     keeper = Keeper(
         work, store, links, presence, commands, settings.configuration, counters, announcer
     )
@@ -206,6 +204,10 @@ async def serve(bootstrap: Bootstrap) -> None:
     executor.load()
     inventory = provisioning_client(settings.provisioning)
     provisioning = Provisioning(settings.provisioning, inventory, counters)
+    venues = None
+    if settings.devices.venue_broadcast:
+        outside = settings.provisioning.url and VenueInventory(settings.provisioning, inventory)
+        venues = Venues(store, links, presence, counters, outside or None)
     admission = Admission(settings, provisioning, links, shadows, counters)
     proxy = next((ends for ends in bootstrap.rings if ends.name == "radius"), None)
     radius = Radius(proxy, links, presence, work, store, settings.radius, counters)
