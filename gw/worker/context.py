@@ -53,6 +53,8 @@ class WorkerContext:
         self.failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         """Gets the exception that makes this process useless; it must then end."""
         uplink.failed = self.failed
+        self.revoked: frozenset[tuple[str, str]] = frozenset()
+        """Certificates of lists just read: handshakes that began before know only the former."""
         self._by_fingerprint = any(one.fingerprint for one in settings.devices.ca_policies)
         self._refusals = 0
         self._refusals_since = 0.0

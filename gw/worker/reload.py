@@ -27,6 +27,7 @@ _SLICE: Final = 2000
 """Sessions looked at in one turn of the loop."""
 _SETTLE_SECONDS: Final = 0.2
 _SETTLE_LOOKS: Final = 10
+_MARGIN_SECONDS: Final = 10.0
 _RELOADS: Final = {
     result: metrics.index("gw_certificate_reloads_total", result)
     for result in ("success", "failure")
@@ -98,7 +99,21 @@ class CertificateReload:
         self._context.counters.add(_RELOADS["success"])
         log.info("certificates reloaded", revoked=len(revoked.certificates))
         self._lists = revoked.lists
+        self._refuse_late(revoked)
         await self._end_revoked(revoked)
+
+    def _refuse_late(self, revoked: tls.Revoked) -> None:
+        """Have sessions looked at whose handshake began before: OpenSSL checks the former lists."""
+        context = self._context
+        context.revoked = revoked.certificates
+
+        def forget() -> None:
+            if context.revoked is revoked.certificates:
+                context.revoked = frozenset()
+
+        # No handshake takes longer; the margin is for a loop that is behind.
+        seconds = 2 * self._settings.handshake_seconds + _MARGIN_SECONDS
+        asyncio.get_running_loop().call_later(seconds, forget)
 
     async def _end_revoked(self, revoked: tls.Revoked) -> None:
         for number, session in enumerate(list(self._context.sessions.values())):

@@ -155,10 +155,16 @@ class Session(WSListener):
                 time.time(),
             )
         except identity.IdentityError as error:
-            self.context.handshake_failed(error.reason, self.address, str(error))
-            self._close(WSCloseCode.POLICY_VIOLATION, str(error))
+            self._refuse(error.reason, str(error))
+            return
+        if (self.issuer, self.certificate.serial_number) in self.context.revoked:
+            self._refuse("revoked", "the certificate is revoked")
             return
         self.context.session_opened(self)
+
+    def _refuse(self, reason: str, text: str) -> None:
+        self.context.handshake_failed(reason, self.address, text)
+        self._close(WSCloseCode.POLICY_VIOLATION, text)
 
     def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
         """Assemble messages; control frames stay out of them."""

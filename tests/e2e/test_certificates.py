@@ -16,10 +16,15 @@ from cryptography.x509.oid import ExtendedKeyUsageOID
 from gw.security import certificates, pki
 from gw.security.certificates import Authority, certificate_pem, key_pem, new_key
 from gw.simulator.device import SimulatedDevice
+from gw.simulator.tls import client_context
 
 pytestmark = pytest.mark.e2e
 
 WAIT = 60.0
+UPGRADE = (
+    b"GET / HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+    b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
+)
 FIRST, SECOND = "02a0e4000001", "02a0e4000002"
 
 
@@ -182,6 +187,36 @@ async def test_a_revoked_certificate_ends_its_session(start_gateway, both):
         await one.confirm(WAIT)
         assert one.counters.connects == 1, "another session was disturbed"
         one.stop()
+
+
+async def test_a_certificate_revoked_during_its_handshake(start_gateway, pki_dir):
+    """OpenSSL checks the list that was there when the handshake began."""
+    gateway = await start_gateway(**{"devices.reload_seconds": 0.2})
+    pki.device(pki_dir, [SECOND])
+    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+    client = client_context(pki_dir, SECOND).wrap_bio(incoming, outgoing)
+    reader, writer = await asyncio.open_connection("127.0.0.1", gateway.device_port)
+    with pytest.raises(ssl.SSLWantReadError):
+        client.do_handshake()
+    writer.write(outgoing.read())
+    incoming.write(await asyncio.wait_for(reader.read(65_536), WAIT))  # it has begun
+
+    pki.revoke(pki_dir, SECOND)
+    await gateway.wait_metric("gw_certificate_reloads_total", 2, result="success")
+    while True:
+        try:
+            client.do_handshake()
+            break
+        except ssl.SSLWantReadError:
+            incoming.write(await asyncio.wait_for(reader.read(65_536), WAIT))
+    client.write(UPGRADE)
+    writer.write(outgoing.read())
+    assert await gateway.wait_metric("gw_handshake_failures_total", 1, reason="revoked") == 1
+    async with asyncio.timeout(WAIT):
+        while await reader.read(65_536):  # the end comes
+            pass
+    writer.close()
+    assert await gateway.metric("gw_connections") == 0
 
 
 async def refused(device: SimulatedDevice) -> None:
