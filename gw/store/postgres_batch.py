@@ -54,7 +54,7 @@ class _Table:
         self.texts = [at for at, column in enumerate(columns) if column in ("log", "type")]
 
     def copy(self, ops: Iterable[Op]) -> Copy:
-        rows = [self.cells(op) for op in ops]
+        rows = list(map(self.cells, ops))
         if self.texts:
             rows = [tuple(map(storable, row)) for row in rows]
         return Copy(self.name, self.columns, rows)
@@ -130,8 +130,11 @@ def steps(ops: Sequence[Op]) -> list[Step]:
     return found
 
 
+_MOVABLE: Final = frozenset(_TELEMETRY).union(*_KEYED)
+
+
 def _movable(op: Op) -> bool:
-    return type(op) in _TELEMETRY or any(type(op) in family for family in _KEYED)
+    return type(op) in _MOVABLE
 
 
 def _stretches(ops: Sequence[Op]) -> Iterator[list[Op]]:
@@ -148,15 +151,17 @@ def _stretch(ops: list[Op]) -> list[Step]:
         return [Expire(ops[0])]
     found: list[Step] = []
     recorder = Recorder()
-    if not _movable(ops[0]):
+    kinds = set(map(type, ops))
+    if kinds.isdisjoint(_MOVABLE):
         WRITERS[type(ops[0])](recorder, Run(ops))
     for kind, table in _TELEMETRY.items():
-        of_kind = [op for op in ops if type(op) is kind]
-        if of_kind:
-            found.append(table.copy(of_kind))
+        if kind in kinds:
+            # Nearly all of a batch, most of the time.
+            found.append(table.copy([op for op in ops if type(op) is kind]))
     for family in _KEYED:
-        for run in _layers(family, [op for op in ops if type(op) in family]):
-            WRITERS[type(run[0])](recorder, run)
+        if not kinds.isdisjoint(family):
+            for run in _layers(family, [op for op in ops if type(op) in family]):
+                WRITERS[type(run[0])](recorder, run)
     return found + recorder.steps
 
 

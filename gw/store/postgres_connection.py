@@ -39,7 +39,8 @@ def address(url: str) -> Address:
     """Return the address that `store.url` names. Raises StoreError if it cannot be used."""
     try:
         parts = urlsplit(url)
-        _ = parts.port
+        if "," not in parts.netloc:
+            _ = parts.port  # raises over what is no number
         database = parts.path.lstrip("/")
     except ValueError:
         # Its own message may repeat the password.
