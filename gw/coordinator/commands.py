@@ -159,6 +159,7 @@ class Commands:
         if state in FINAL:
             self._counters.add(_ENDED[str(state)])
         if faultpoints.ARMED:
+            faultpoints.reached(f"before.{name}.{state}")
             self._work.then(lambda: faultpoints.reached(f"{name}.{state}"))
 
     def sent(self, command: str) -> None:

@@ -25,6 +25,24 @@ CASES = {
     "reboot-executing": ("reboot", {}, "reboot.executing", {"completed"}, 1),
     "reboot-sent": ("reboot", {}, "reboot.sent", {"completed"}, 1),
     "reboot-completed": ("reboot", {}, "reboot.completed", {"completed"}, 1),
+    # The change is decided, and not durable yet: it is as if it had not happened.
+    "reboot-before-executing": ("reboot", {}, "before.reboot.executing", {"completed"}, 1),
+    "reboot-before-completed": ("reboot", {}, "before.reboot.completed", {"completed"}, 1),
+    "trace-before-waiting": ("trace", {"network": "up"}, "before.trace.waiting", {"completed"}, 1),
+    "factory-before-failed": (
+        "factory",
+        {"keepRedirector": True},
+        "before.factory.failed",
+        {"failed"},
+        1,
+    ),
+    "configure-before-completed": (
+        "configure",
+        {},
+        "before.configure.completed",
+        {"completed"},
+        1,
+    ),
     "leds-pending": ("leds", {"pattern": "on"}, "leds.pending", {"completed"}, 1),
     "leds-executing": ("leds", {"pattern": "on"}, "leds.executing", {"completed"}, 1),
     "rrm-sent": (
@@ -97,7 +115,7 @@ async def test_killed_after_a_state_change(
         platform="switch",
         action_delay=1.0 if name == "script" else 3600,
     )
-    if point == "factory.failed":
+    if "factory.failed" in point:
         refuse(device)
     await device.connect(deadline=WAIT)
     await gateway.wait_device(serial, deviceType="switch")
