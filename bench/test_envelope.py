@@ -9,7 +9,7 @@ from gw.protocol import jsonrpc, messages
 
 def typed(message: bytes) -> messages.Params:
     envelope = jsonrpc.parse(message)
-    return messages.decode(envelope.method, envelope.params)
+    return messages.decode(envelope.method, bytes(envelope.params))
 
 
 def test_parse_and_decode_a_state(benchmark, state):

@@ -151,7 +151,7 @@ class Child:
             )
         if role != "api":
             settings = msgspec.structs.replace(settings, mail=Mail())
-        if role not in ("api", "coordinator"):
+        if role not in ("api", "coordinator", "rtty"):
             security = msgspec.structs.replace(
                 settings.security, internal_key="", sealing_key="", external_key=""
             )

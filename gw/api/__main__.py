@@ -36,6 +36,7 @@ from gw.security.internal_key import internal_key
 from gw.security.passwords import Passwords
 from gw.security.sealing import Sealer, sealing_key
 from gw.store.open import open_reader
+from gw.store.sealed import sealed_reader
 from gw.validation.schema import SchemaError
 from gw.validation.schemas import Schemas
 
@@ -65,7 +66,8 @@ async def _serve(bootstrap: Bootstrap) -> None:
     page = metrics.CounterPage(bootstrap.counters_memfd, bootstrap.counters_slot)
     validation = _validation(settings, page)
     sockets = {name: socket.socket(fileno=fd) for name, fd in bootstrap.sockets.items()}
-    reader = open_reader(settings.store, settings.run.data)
+    sealer = Sealer(_kept("security.sealing_key", sealing_key, settings.security.sealing_key, data))
+    reader = sealed_reader(open_reader(settings.store, data), sealer)
     passwords = Passwords(settings.security)
     client = CoordinatorClient(bootstrap.rings[0], bootstrap.generation)
     client.start()
@@ -95,7 +97,6 @@ async def _serve(bootstrap: Bootstrap) -> None:
     )
     observe = _observer(page)
     mailer = Mailer(settings.mail, _counter(page, "gw_mails_total", OUTCOMES))
-    sealer = Sealer(_kept("security.sealing_key", sealing_key, settings.security.sealing_key, data))
     parts = SecurityParts(context, authentication, passwords, sealer, mailer, _login_counter(page))
     key = _kept("security.internal_key", internal_key, settings.security.internal_key, data)
     apps: dict[str, Any] = {

@@ -15,6 +15,7 @@ from litestar.types import ControllerRouterHandler
 from gw.api import (
     blacklist,
     commands,
+    configuration_history,
     configure,
     default_configurations,
     default_firmwares,
@@ -79,6 +80,10 @@ _GATEWAY: Final[tuple[BaseRouteHandler, ...]] = (
     telemetry_records.delete_logs,
     telemetry_records.delete_capabilities,
     configure.configure,
+    configuration_history.list_configurations,
+    configuration_history.read_configuration,
+    configuration_history.compare_configurations,
+    configuration_history.restore_configuration,
     rtty.open_terminal,
     telemetry.telemetry,
     telemetry.ui_socket,

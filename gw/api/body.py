@@ -11,6 +11,7 @@ from litestar.exceptions import InternalServerException
 
 from gw.api.envelope import JSON, AnyRequest
 from gw.core.errors import ApiError
+from gw.security.configuration_secrets import MASK
 
 READ_SECONDS: Final = 30.0
 """How long a client may take to send its body."""
@@ -20,6 +21,7 @@ _LOW: Final = rb"\\u[dD][c-fC-F][0-9a-fA-F]{2}"
 _LONE_SURROGATE: Final = re.compile(
     rb"%b(?!%b)|(?<!\\u[dD][89abAB][0-9a-fA-F][0-9a-fA-F])%b" % (_HIGH, _LOW, _LOW)
 )
+_MASK: Final = b'"%s"' % MASK.encode()
 _NUL: Final = b"\\u0000"
 
 ConfigurationField = msgspec.Raw | msgspec.UnsetType
@@ -98,4 +100,6 @@ def configuration_text(field: ConfigurationField) -> bytes | None:
         except (msgspec.DecodeError, UnicodeEncodeError) as error:
             raise ApiError(1008, str(error)) from None
     text = text.strip(b" \t\r\n")
+    if _MASK in text:
+        raise ApiError(1008, f"{MASK} stands where a secret was hidden from the reader")
     return None if text in (b"", b"null") else text

@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 
+from gw.api import visibility
 from gw.protocol.lifecycle import ON_THE_WIRE
 from gw.store.rows import CommandRow
 
@@ -59,7 +60,7 @@ def command_document(row: CommandRow) -> dict[str, Any]:
         "lastTry": row.last_try,
         "errorCode": row.error_code,
         "errorText": row.error_text,
-        "details": msgspec.Raw(row.details.encode() or b"{}"),
+        "details": visibility.configuration(row.details.encode() or b"{}"),
         "results": msgspec.Raw(row.results.encode() or b"{}"),
         "custom": row.custom,
         "waitingForFile": row.waiting_for_file,

@@ -10,7 +10,7 @@ from litestar import delete, get, post, put
 from litestar.di import NamedDependency
 from litestar.params import FromPath
 
-from gw.api import body, query
+from gw.api import body, query, visibility
 from gw.api.body import ConfigurationField
 from gw.api.context import Context
 from gw.api.documented import documented
@@ -204,7 +204,7 @@ def _document(row: DefaultConfigurationRow) -> dict[str, Any]:
         "name": row.name,
         "modelIds": msgspec.Raw(row.model_ids.encode() or b"[]"),
         "description": row.description,
-        "configuration": msgspec.Raw(row.configuration.encode() or b"{}"),
+        "configuration": visibility.configuration(row.configuration.encode() or b"{}"),
         "created": row.created,
         "lastModified": row.last_modified,
         "platform": row.platform,

@@ -8,6 +8,7 @@ from typing import Any, Final, Literal
 import msgspec
 import structlog
 
+from gw.api import visibility
 from gw.core.ids import mac_address
 from gw.protocol.configuration import (
     HOLD_NOTHING,
@@ -189,7 +190,7 @@ def device_document(row: DeviceRow, *, blacklisted: bool = False) -> dict[str, A
         "firmware": row.firmware,
         "compatible": row.compatible,
         "fwUpdatePolicy": row.fw_update_policy,
-        "devicePassword": row.device_password,
+        "devicePassword": visibility.secret(row.device_password),
         "subscriber": row.subscriber,
         "entity": row.entity,
         "modified": row.modified,
@@ -229,7 +230,7 @@ def _configuration(serial: str, text: str, uuid: int) -> msgspec.Raw:
     if not text:
         return _EMPTY_OBJECT
     try:
-        return msgspec.Raw(with_uuid(text, uuid))
+        return visibility.configuration(with_uuid(text, uuid))
     except msgspec.DecodeError as error:
         # One broken row must not take a page of healthy devices with it.
         _log.error("stored configuration is not JSON", serial=serial, error=str(error))

@@ -8,7 +8,7 @@ from typing import Any, Final
 from litestar.connection import ASGIConnection
 from litestar.handlers import BaseRouteHandler
 
-from gw.api import author
+from gw.api import author, visibility
 from gw.api.authentication import Authenticator, Caller, bearer
 from gw.api.limits import Limits
 from gw.core.errors import ApiError
@@ -53,6 +53,7 @@ class Gatekeeper:
         if self._limits is not None:
             self._limits.check_caller(caller)
         connection.scope["state"]["caller"] = caller
+        visibility.seen_by(caller.role)
         via = "internal" if caller.internal else f"key {caller.key}" if caller.key else "token"
         author.begin(connection, author=caller.email, role=caller.role, via=via)
 

@@ -49,9 +49,11 @@ from gw.core.settings import Settings
 from gw.ops import logs, metrics
 from gw.security.administrator import first_administrator
 from gw.security.internal_key import internal_key
+from gw.security.sealing import Sealer, sealing_key
 from gw.store.errors import MigrationError, StoreError
 from gw.store.interface import DeleteExpired, PositionConflictError, PutUser, Store
 from gw.store.open import open_store
+from gw.store.sealed import sealed_store
 from gw.store.security_ops import DeleteOldSecurity
 
 EXIT_CONFIGURATION: Final = 78
@@ -177,7 +179,8 @@ async def serve(bootstrap: Bootstrap) -> None:
     log = logs.get("coordinator")
     settings = bootstrap.settings
     counters = metrics.CounterPage(bootstrap.counters_memfd, bootstrap.counters_slot)
-    store = open_store(settings.store, settings.run.data)
+    sealer = Sealer(sealing_key(settings.security.sealing_key, settings.run.data))
+    store = sealed_store(open_store(settings.store, settings.run.data), sealer)
     await patiently(store.migrate, _START_SECONDS)
     bus = open_bus(settings, counters)
     work = Committer(store, settings.store, counters, bus)

@@ -57,6 +57,8 @@ class Open(msgspec.Struct):
     file: str
     """Kind of the file that the device is to upload; empty: none, or it is here already."""
     deferred: bool
+    by: str = ""
+    """Who asked for it."""
     executed: int = 0
     session: int = 0
     """Session on which it was sent; 0: not known."""
@@ -108,6 +110,7 @@ class Commands:
             row.attempts,
             row.attach_type if row.waiting_for_file else "",
             row.deferred,
+            row.submitted_by,
             row.executed,
         )
         self._open[row.uuid] = one

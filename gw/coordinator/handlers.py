@@ -8,6 +8,7 @@ from gw._native.ring import Record
 from gw.coordinator import onboarding
 from gw.coordinator.admission import Admission, Arrival, Decision
 from gw.coordinator.announcer import Announcer
+from gw.coordinator.commands import SYSTEM
 from gw.coordinator.executor import Executor
 from gw.coordinator.firmware import Firmwares
 from gw.coordinator.keeper import Keeper
@@ -196,6 +197,8 @@ class Handlers:
                 country=self._settings.devices.default_country,
             )  # fmt: skip
             self.shadows.add(shadow)
+            through = "onboarding" if decision.document is None else "provisioning"
+            self._keeper.record(shadow, SYSTEM, through)
         self._attach(shadow, session)
         old_firmware = shadow.row.firmware
         onboarding.update(shadow, params, session, self._work)

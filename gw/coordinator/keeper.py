@@ -41,7 +41,7 @@ from gw.protocol.configuration import (
     Source,
     Verdict,
 )
-from gw.store.interface import AdoptPending, Store
+from gw.store.interface import AdoptPending, RecordConfiguration, Store
 from gw.store.rows import CommandRow
 
 log = logs.get("configuration")
@@ -85,6 +85,7 @@ class Keeper:
         self._commands = commands
         self._answer_seconds = settings.answer_seconds
         self._counters = counters
+        self._history = settings.history
         self._policy = ResendPolicy(
             settings.resend_at_once,
             settings.resend_seconds,
@@ -147,8 +148,10 @@ class Keeper:
         if shadow.row.rejected_hash and shadow.row.rejected_hash == shadow.row.config_hash:
             shadow.set(self._work, **_NO_REJECTION)
 
-    def _adopt(self, shadow: Shadow, text: str, results: str | None = None) -> None:
-        """The pending configuration is the stored one from now on."""
+    def _adopt(
+        self, shadow: Shadow, text: str, results: str | None = None, *, by: str = ""
+    ) -> None:
+        """The pending configuration is the stored one from now on; `by`: who wanted it."""
         row = shadow.row
         now = int(time.time())
         command = row.pending_command
@@ -161,8 +164,26 @@ class Keeper:
         self._counters.add(_CONFIRMATIONS)
         if shadow.in_flight is not None and shadow.in_flight.uuid == row.config_uuid:
             self._landed(shadow)
+        one = self._commands.get(command)
+        by = by or (one.by if one is not None else states.SYSTEM)
+        self.record(shadow, by, "configure")
         if command:
             self._commands.finish(command, states.COMPLETED, error_text=text, results=results)
+
+    def record(self, shadow: Shadow, by: str, through: str) -> None:
+        """Keep the stored configuration among those that the device was to have."""
+        row = shadow.row
+        if row.config_hash:
+            op = RecordConfiguration(
+                shadow.serial,
+                row.config_uuid,
+                row.config_hash,
+                int(time.time()),
+                by,
+                through,
+                self._history,
+            )
+            self._work.write(op, 4096)
 
     # -- sending
 
@@ -293,7 +314,8 @@ class Keeper:
         sends, last_sent = row.sends, row.last_sent
         if row.pending_uuid == uuid:
             command, row.pending_command = row.pending_command, ""  # finished below, not there
-            self._adopt(shadow, "")
+            one = self._commands.get(command)
+            self._adopt(shadow, "", by=one.by if one is not None else "")
         else:
             command = answer.command
             self._counters.add(_CONFIRMATIONS)
@@ -483,7 +505,7 @@ class Keeper:
         log.info("change written", serial=row.serial_number, uuid=uuid, by=command.submitted_by)
         self.push(shadow, cause)
 
-    def replace(self, shadow: Shadow, document: bytes, content: str) -> bool:
+    def replace(self, shadow: Shadow, document: bytes, content: str, by: str) -> bool:
         """Make a configuration the device's stored one. False if it already is the target."""
         facts = shadow.facts()
         if content == facts.target_hash and facts.target_uuid:
@@ -500,6 +522,7 @@ class Keeper:
             **_NO_REJECTION,
             **_SETTLED,
         )
+        self.record(shadow, by, "device")
         self.push(shadow, "write")
         return True
 

@@ -237,7 +237,9 @@ class Requests:
             )
             shadow = from_device(row)
             self._shadows.add(shadow)
-            await self._put(interface.PutDevice(row))
+            self._work.write(interface.PutDevice(row), 1024)
+            self._keeper.record(shadow, arguments.get("by", SYSTEM), "device")
+            await self._work.durable()
         return {}
 
     async def _device_update(self, arguments: Arguments, body: bytes) -> dict[str, Any]:
@@ -255,7 +257,7 @@ class Requests:
                 values["quarantined"] = False  # a configuration by an operator is the approval
             shadow.set(self._work, **values, modified=now)
             if document:
-                self._keeper.replace(shadow, document, content)
+                self._keeper.replace(shadow, document, content, arguments.get("by", SYSTEM))
             await self._work.durable()
         return {}
 

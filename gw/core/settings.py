@@ -396,6 +396,8 @@ class Configuration(Section):
     """Longest delay between sends."""
     resend_limit: Count = 24
     """Sends of one configuration after which only a change or an operator helps."""
+    history: Annotated[int, msgspec.Meta(ge=1, le=10_000)] = 20
+    """Configurations of a device that are kept: the present one and those before it."""
     schema: str = ""
     """JSON Schema that configurations of access points must satisfy; empty: our own."""
     schema_switch: str = ""

@@ -13,8 +13,10 @@ import uvloop
 from gw.core.bootstrap import Bootstrap, announce_ready, load
 from gw.ops import logs, metrics
 from gw.rtty.server import TerminalServer
+from gw.security.sealing import Sealer, sealing_key
 from gw.store.errors import StoreError
 from gw.store.open import open_reader
+from gw.store.sealed import sealed_reader
 
 EXIT_CONFIGURATION: Final = 78
 """EX_CONFIG of sysexits.h: starting again would not help."""
@@ -25,7 +27,8 @@ log = logs.get("rtty")
 async def serve(bootstrap: Bootstrap) -> None:
     """Serve devices and browsers until SIGTERM."""
     settings = bootstrap.settings
-    reader = open_reader(settings.store, settings.run.data)
+    sealer = Sealer(sealing_key(settings.security.sealing_key, settings.run.data))
+    reader = sealed_reader(open_reader(settings.store, settings.run.data), sealer)
     server = TerminalServer(
         settings,
         reader,

@@ -82,6 +82,17 @@ def may(role: str, operation: Operation) -> bool:
     return role in PERMISSIONS[operation]
 
 
+_SEES_NO_SECRETS: Final = frozenset({Role.SUBSCRIBER, Role.CSR, Role.NOC, Role.ACCOUNTING})
+
+
+def may_see_secrets(role: str) -> bool:
+    """Tell whether a user of `role` sees keys and passwords inside configurations.
+
+    A sister service has no role and needs them.
+    """
+    return role not in _SEES_NO_SECRETS
+
+
 def may_run_script(role: str, restricted: list[str]) -> bool:
     """Tell whether a user of `role` may run a stored script that is for these roles only.
 

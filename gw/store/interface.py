@@ -89,6 +89,18 @@ class AdoptPending(Op):
     now: int
 
 
+class RecordConfiguration(Op):
+    """Keep the configuration that a device has stored now, and the `keep` newest of it in all."""
+
+    serial: str
+    uuid: int
+    hash: str
+    recorded: int
+    author: str
+    through: str
+    keep: int
+
+
 class PutCapabilities(Op):
     """Insert or update; the first update is kept."""
 
@@ -323,6 +335,11 @@ class Reader(Protocol):
 
     async def serial_numbers(self, prefix: str = "", suffix: str = "", limit: int = 0) -> list[str]:
         """Serial numbers, ascending; `limit` 0: all."""
+
+    async def configurations(
+        self, serial: str, *, id: int = 0, offset: int = 0, limit: int = 100
+    ) -> list[rows.ConfigurationRow]:
+        """What a device was to have, newest first; `id`: that one alone."""
 
     async def capabilities(self, serial: str) -> rows.CapabilitiesRow | None:
         """Capabilities of one device."""

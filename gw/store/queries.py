@@ -17,6 +17,7 @@ from gw.store.tables import (
     BLACKLIST,
     CAPABILITIES,
     COMMAND,
+    CONFIGURATION,
     DEFAULT_CONFIGURATION,
     DEFAULT_FIRMWARE,
     DEVICE,
@@ -150,6 +151,20 @@ class Queries(SecurityQueries):
             "ORDER BY serial_number LIMIT ?"
         )
         return [cells[0] for cells in await self._cells(sql, *values, limit or NO_LIMIT)]
+
+    async def configurations(
+        self, serial: str, *, id: int = 0, offset: int = 0, limit: int = 100
+    ) -> list[rows.ConfigurationRow]:
+        """What a device was to have, newest first; `id`: that one alone."""
+        columns = CONFIGURATION.select()
+        if id:
+            sql = f"SELECT {columns} FROM configurations WHERE serial_number = ? AND id = ?"
+            return await self._all(CONFIGURATION, sql, serial, id)
+        sql = (
+            f"SELECT {columns} FROM configurations WHERE serial_number = ? "
+            "ORDER BY id DESC LIMIT ? OFFSET ?"
+        )
+        return await self._all(CONFIGURATION, sql, serial, limit, offset)
 
     async def capabilities(self, serial: str) -> rows.CapabilitiesRow | None:
         """Capabilities of one device."""

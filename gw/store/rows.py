@@ -176,6 +176,20 @@ class CommandRow(Row):
     """What the device said after the command had its final status, as JSON text."""
 
 
+class ConfigurationRow(Row):
+    """A configuration that was the desired one of a device, from `recorded` on."""
+
+    id: int
+    serial_number: str
+    uuid: int
+    hash: str
+    recorded: int
+    author: str
+    through: str
+    """How it came: `configure`, `device`, `onboarding`, `provisioning` or `restore`."""
+    configuration: str
+
+
 class ScriptRow(Row):
     """A script that operators keep for devices (southbound.md 6.7)."""
 

@@ -126,6 +126,21 @@ def _adopt_pending(into: Statements, run: Run) -> None:
         )
 
 
+def _record_configuration(into: Statements, run: Run) -> None:
+    for op in run:
+        into.execute(
+            "INSERT INTO configurations (serial_number, uuid, hash, recorded, author, through, "
+            "configuration) SELECT serial_number, ?, ?, ?, ?, ?, configuration "
+            "FROM device_documents WHERE serial_number = ?",
+            (op.uuid, op.hash, op.recorded, op.author, op.through, op.serial),
+        )
+        into.execute(
+            "DELETE FROM configurations WHERE serial_number = ? AND id <= (SELECT id "
+            "FROM configurations WHERE serial_number = ? ORDER BY id DESC LIMIT 1 OFFSET ?)",
+            (op.serial, op.serial, op.keep),
+        )
+
+
 def _patch_command(into: Statements, run: Run) -> None:
     _known(run[0].values, COMMANDS.columns, COMMANDS.key)
     _patch(into, run, COMMANDS, "uuid")
@@ -140,7 +155,7 @@ def _known(values: dict[str, Any], columns: Sequence[str], key: str) -> None:
 
 def _delete_device(into: Statements, run: Run) -> None:
     # `device_documents` goes with `devices`.
-    for table in ("devices", "capabilities", "commands", *TELEMETRY):
+    for table in ("devices", "configurations", "capabilities", "commands", *TELEMETRY):
         into.executemany(
             f"DELETE FROM {table} WHERE serial_number = ?",  # noqa: S608
             ((op.serial,) for op in run),
@@ -238,6 +253,7 @@ WRITERS: Final[dict[type[interface.Op], Writer]] = {
     interface.PatchDevice: _patch_device,
     interface.AdoptPending: _adopt_pending,
     interface.DeleteDevice: _delete_device,
+    interface.RecordConfiguration: _record_configuration,
     interface.PutCapabilities: _many(
         "INSERT INTO capabilities (serial_number, capabilities, first_update, last_update) "
         "VALUES (?, ?, ?, ?) ON CONFLICT (serial_number) DO UPDATE SET "

@@ -172,7 +172,7 @@ class Node:
         await self.quiet()
 
     async def put(self, document: bytes) -> bool:
-        changed = self.keeper.replace(self.shadow, document, config_hash(document))
+        changed = self.keeper.replace(self.shadow, document, config_hash(document), "me")
         await self.quiet()
         return changed
 
@@ -638,7 +638,7 @@ async def test_put_before_delivery_sends_the_newest_only(node):
     """The document is read when it is sent; what was overtaken meanwhile stays here."""
     node.attach(STORED_UUID)
     node.keeper.push(node.shadow, "operator")
-    node.keeper.replace(node.shadow, NEW, config_hash(NEW))
+    node.keeper.replace(node.shadow, NEW, config_hash(NEW), "me")
     await node.quiet()
     assert [one.params["config"]["name"] for one in node.sent] == ["new"]
     await node.answer(node.sent[0])

@@ -162,6 +162,8 @@ async def ask_small_tables(read):
     await read.scripts()
     await read.script("i")
     await read.file("u")
+    await read.configurations(A)
+    await read.configurations(A, id=1)
 
 
 async def test_pages_of_small_tables_and_users(reader, path):
@@ -222,6 +224,7 @@ def every_write():
         ops.DeleteDefaultConfiguration("a"),
         ops.PutDefaultFirmware(rows.DefaultFirmwareRow(device_type="a", uri="u", revision="r")),
         ops.DeleteDefaultFirmware("a"),
+        ops.RecordConfiguration(A, 1, "h", 1, "me", "device", 20),
         ops.PutFilePart("u", 0, 1, b"x"),
         ops.DeleteFile("u"),
         ops.PutScript(rows.ScriptRow(id="i", name="n", type="shell", content="")),

@@ -121,6 +121,18 @@ CREATE INDEX audit_by_target ON audit (target, id);
 
 -- == configuration: history, validation ==
 
+CREATE TABLE configurations (
+    id            INTEGER PRIMARY KEY,
+    serial_number TEXT NOT NULL,
+    uuid          INTEGER NOT NULL,
+    hash          TEXT NOT NULL,
+    recorded      INTEGER NOT NULL,
+    author        TEXT NOT NULL,
+    through       TEXT NOT NULL,
+    configuration TEXT NOT NULL
+) STRICT;
+CREATE INDEX configurations_by_device ON configurations (serial_number, id);
+
 -- == radius, rtty ==
 
 CREATE TABLE radius_pools (

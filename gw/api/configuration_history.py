@@ -1,0 +1,185 @@
+"""/device/{serialNumber}/configurations: what a device was to have, compared, and put back.
+
+Ours, not owgw's.
+"""
+
+from __future__ import annotations
+
+import uuid
+from typing import Any, Final
+
+import msgspec
+from litestar import get, post
+from litestar.di import NamedDependency
+from litestar.params import FromPath
+
+from gw.api import query, visibility
+from gw.api.authentication import Caller
+from gw.api.command_document import CommandDocument
+from gw.api.configure import outcome
+from gw.api.context import Context
+from gw.api.documented import documented
+from gw.api.envelope import Answer, AnyRequest, document
+from gw.api.serials import path_serial
+from gw.core.errors import INTERNAL, ApiError
+from gw.protocol.configuration import with_uuid
+from gw.store.rows import ConfigurationRow
+from gw.validation.changes import changes
+
+_TAG = "Configurations"
+_MARGIN_SECONDS: Final = 15.0
+_MOST_PATHS: Final = 1000
+
+
+class HistoryEntry(msgspec.Struct, rename="camel", kw_only=True):
+    """A configuration that was the desired one from `recorded` on."""
+
+    id: int
+    uuid: int = msgspec.field(name="UUID")
+    hash: str
+    recorded: int
+    """Epoch seconds."""
+    author: str
+    through: str
+    """configure, device, onboarding or provisioning."""
+
+
+class History(msgspec.Struct):
+    """Newest first; the first one is the present one."""
+
+    configurations: list[HistoryEntry]
+
+
+class HistoryDocument(HistoryEntry, kw_only=True):
+    """One, whole."""
+
+    configuration: msgspec.Raw
+
+
+class DifferenceQuery(query.Query):
+    """With what to compare."""
+
+    to: int = 0
+    """Id of another one of the device; 0: the present one."""
+
+
+class Difference(msgspec.Struct):
+    """Paths that differ; of a member that is new or gone as a whole only its own."""
+
+    added: list[str]
+    removed: list[str]
+    changed: list[str]
+    omitted: int
+    """Further paths that are not listed."""
+
+
+@get(
+    "/device/{serial_number:str}/configurations",
+    **documented("List the configurations that a device was to have", tag=_TAG, answer=History,
+                 query=query.Page),
+)  # fmt: skip
+async def list_configurations(
+    request: AnyRequest, context: NamedDependency[Context], serial_number: FromPath[str]
+) -> Answer:
+    """Answer who wrote what when, without the configurations themselves."""
+    serial = await _device(context, serial_number)
+    asked = query.read(request.scope, query.Page)
+    limit = query.bounded(asked.limit, context.max_page)
+    found = await context.reader.configurations(serial, offset=asked.offset, limit=limit or 1)
+    entries = [_entry(row) for row in found] if limit else []
+    return document({"configurations": entries})
+
+
+@get(
+    "/device/{serial_number:str}/configurations/{number:int}",
+    **documented("Read a configuration that a device was to have", tag=_TAG,
+                 answer=HistoryDocument),
+)  # fmt: skip
+async def read_configuration(
+    context: NamedDependency[Context],
+    serial_number: FromPath[str],
+    number: FromPath[int],
+) -> Answer:
+    """Answer one, whole."""
+    row = await _known(context, await _device(context, serial_number), number)
+    shown = visibility.configuration(with_uuid(row.configuration, row.uuid))
+    return document(_entry(row) | {"configuration": shown})
+
+
+@get(
+    "/device/{serial_number:str}/configurations/{number:int}/difference",
+    **documented("Compare a former configuration with another one", tag=_TAG, answer=Difference,
+                 query=DifferenceQuery),
+)  # fmt: skip
+async def compare_configurations(
+    request: AnyRequest,
+    context: NamedDependency[Context],
+    serial_number: FromPath[str],
+    number: FromPath[int],
+) -> Answer:
+    """Answer what was added, removed and changed from this one to the other."""
+    serial = await _device(context, serial_number)
+    asked = query.read(request.scope, DifferenceQuery)
+    row = await _known(context, serial, number)
+    if asked.to:
+        other = (await _known(context, serial, asked.to)).configuration
+    else:
+        device = await context.reader.device(serial)
+        other = device.configuration if device is not None else ""
+    found = changes(row.configuration.encode(), other.encode(), _MOST_PATHS)
+    return document(msgspec.to_builtins(found))
+
+
+@post(
+    "/device/{serial_number:str}/configurations/{number:int}/restore",
+    **documented("Put a former configuration back", tag=_TAG, answer=CommandDocument,
+                 details="A `configure` like any other: it waits for the device's answer."),
+)  # fmt: skip
+async def restore_configuration(
+    request: AnyRequest,
+    context: NamedDependency[Context],
+    caller: NamedDependency[Caller],
+    serial_number: FromPath[str],
+    number: FromPath[int],
+) -> Answer:
+    """Configure the device with what it was to have before."""
+    serial = await _device(context, serial_number)
+    row = await _known(context, serial, number)
+    command = str(uuid.uuid4())
+    await context.coordinator.request(
+        "command.configure",
+        {"serial": serial, "command": command, "by": caller.email, "when": 0},
+        row.configuration.encode(),
+        timeout=context.settings.configuration.answer_seconds + _MARGIN_SECONDS,
+    )
+    done = await context.reader.command(command)
+    if done is None:
+        raise ApiError(INTERNAL, f"command {command} left no record")
+    return outcome(request, done, strict=False)
+
+
+async def _device(context: Context, serial_number: str) -> str:
+    serial = path_serial(serial_number)
+    if await context.reader.device(serial) is None:
+        raise ApiError(404)
+    return serial
+
+
+async def _known(context: Context, serial: str, number: int) -> ConfigurationRow:
+    if not 0 < number < 2**63:
+        raise ApiError(404)
+    found = await context.reader.configurations(serial, id=number)
+    if not found:
+        raise ApiError(404)
+    return found[0]
+
+
+def _entry(row: ConfigurationRow) -> dict[str, Any]:
+    return {
+        "id": row.id,
+        "UUID": row.uuid,
+        "hash": row.hash,
+        "recorded": row.recorded,
+        "author": row.author,
+        "through": row.through,
+    }

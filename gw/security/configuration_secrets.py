@@ -1,0 +1,69 @@
+"""Secrets inside configurations: which members they are, and the view for who need not see them.
+
+Members of the uCentral schema that hold a pre-shared key, a RADIUS secret or a password.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from decimal import Decimal
+from typing import Any, Final
+
+import msgspec
+
+_encode: Final = msgspec.json.Encoder(decimal_format="number").encode
+
+MASK: Final = "********"
+"""What stands in the place of a secret; a configuration with it is refused."""
+
+_EXACT: Final = frozenset(
+    ("key", "psk", "password", "passphrase", "secret", "private-key", "private-key-password",
+     "system-password", "sae-password", "eap-password", "shared-secret", "token")
+)  # fmt: skip
+_LIKE: Final = re.compile(r"(?:^|[-_])(?:secret|password|passphrase|psk)$")
+_PUBLIC: Final = frozenset(("public-key",))
+
+
+def is_secret(name: str) -> bool:
+    """Tell whether a member of this name holds a secret."""
+    lowered = name.lower()
+    return lowered not in _PUBLIC and (lowered in _EXACT or bool(_LIKE.search(lowered)))
+
+
+def masked(document: bytes) -> bytes:
+    """Return a configuration with its secrets hidden; numbers keep their value.
+
+    What cannot be read is hidden whole.
+    """
+    try:
+        # Exact: a float would change what the operator wrote.
+        found = json.loads(document, parse_float=Decimal, parse_int=Decimal)
+        return _encode(_masked(found))
+    except (ValueError, RecursionError):
+        return b"{}"
+
+
+def masks(document: Any) -> Iterator[str]:
+    """Yield the paths at which the mask stands instead of a secret."""
+    stack: list[tuple[str, Any]] = [("", document)]
+    while stack:
+        path, value = stack.pop()
+        if isinstance(value, dict):
+            stack.extend((f"{path}/{name}", one) for name, one in value.items())
+        elif isinstance(value, list):
+            stack.extend((f"{path}/{index}", one) for index, one in enumerate(value))
+        elif value == MASK and isinstance(value, str):
+            yield path.lstrip("/")
+
+
+def _masked(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {
+            name: MASK if is_secret(name) and isinstance(one, str) and one else _masked(one)
+            for name, one in value.items()
+        }
+    if isinstance(value, list):
+        return [_masked(one) for one in value]
+    return value
