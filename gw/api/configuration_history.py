@@ -5,6 +5,7 @@ Ours, not owgw's.
 
 from __future__ import annotations
 
+import re
 import uuid
 from typing import Any, Final
 
@@ -29,6 +30,7 @@ from gw.validation.changes import changes
 _TAG = "Configurations"
 _MARGIN_SECONDS: Final = 15.0
 _MOST_PATHS: Final = 1000
+_NUMBER: Final = re.compile(r"[1-9][0-9]{0,17}")
 
 
 class HistoryEntry(msgspec.Struct, rename="camel", kw_only=True):
@@ -91,14 +93,14 @@ async def list_configurations(
 
 
 @get(
-    "/device/{serial_number:str}/configurations/{number:int}",
+    "/device/{serial_number:str}/configurations/{number:str}",
     **documented("Read a configuration that a device was to have", tag=_TAG,
                  answer=HistoryDocument),
 )  # fmt: skip
 async def read_configuration(
     context: NamedDependency[Context],
     serial_number: FromPath[str],
-    number: FromPath[int],
+    number: FromPath[str],
 ) -> Answer:
     """Answer one, whole."""
     row = await _known(context, await _device(context, serial_number), number)
@@ -107,7 +109,7 @@ async def read_configuration(
 
 
 @get(
-    "/device/{serial_number:str}/configurations/{number:int}/difference",
+    "/device/{serial_number:str}/configurations/{number:str}/difference",
     **documented("Compare a former configuration with another one", tag=_TAG, answer=Difference,
                  query=DifferenceQuery),
 )  # fmt: skip
@@ -115,14 +117,14 @@ async def compare_configurations(
     request: AnyRequest,
     context: NamedDependency[Context],
     serial_number: FromPath[str],
-    number: FromPath[int],
+    number: FromPath[str],
 ) -> Answer:
     """Answer what was added, removed and changed from this one to the other."""
     serial = await _device(context, serial_number)
     asked = query.read(request.scope, DifferenceQuery)
     row = await _known(context, serial, number)
     if asked.to:
-        other = (await _known(context, serial, asked.to)).configuration
+        other = (await _known(context, serial, str(asked.to))).configuration
     else:
         device = await context.reader.device(serial)
         other = device.configuration if device is not None else ""
@@ -131,7 +133,7 @@ async def compare_configurations(
 
 
 @post(
-    "/device/{serial_number:str}/configurations/{number:int}/restore",
+    "/device/{serial_number:str}/configurations/{number:str}/restore",
     **documented("Put a former configuration back", tag=_TAG, answer=CommandDocument,
                  details="A `configure` like any other: it waits for the device's answer."),
 )  # fmt: skip
@@ -140,7 +142,7 @@ async def restore_configuration(
     context: NamedDependency[Context],
     caller: NamedDependency[Caller],
     serial_number: FromPath[str],
-    number: FromPath[int],
+    number: FromPath[str],
 ) -> Answer:
     """Configure the device with what it was to have before."""
     serial = await _device(context, serial_number)
@@ -165,10 +167,10 @@ async def _device(context: Context, serial_number: str) -> str:
     return serial
 
 
-async def _known(context: Context, serial: str, number: int) -> ConfigurationRow:
-    if not 0 < number < 2**63:
+async def _known(context: Context, serial: str, number: str) -> ConfigurationRow:
+    if not _NUMBER.fullmatch(number):
         raise ApiError(404)
-    found = await context.reader.configurations(serial, id=number)
+    found = await context.reader.configurations(serial, id=int(number))
     if not found:
         raise ApiError(404)
     return found[0]

@@ -2,7 +2,7 @@
 
 Writing is done by the coordinator only, in batches: one batch is one transaction, and carries
 the queue positions up to which it holds everything. Reading is done by the coordinator and, on
-read-only connections, by the API.
+read-only connections, by the API. Long, because it is the one list of what may be asked.
 """
 
 from __future__ import annotations
