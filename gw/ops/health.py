@@ -24,6 +24,7 @@ from gw.ops.health_certificates import certificate_findings
 from gw.ops.health_finding import Finding, fault, good, warning
 from gw.ops.health_policies import policy_findings
 from gw.ops.health_schemas import schema_faults
+from gw.radius.udp import SocketError, open_socket
 from gw.supervisor_files import running_pid
 from gw.supervisor_sidecars import enabled_sidecars
 from gw.supervisor_sockets import ListenError, explain, open_http
@@ -184,6 +185,24 @@ def _ports(settings: Settings) -> Iterator[Finding]:
             yield fault("ports", what, remedy or f"see --set {section}.host and {section}.{key}")
         except OSError as exc:
             yield fault("ports", explain(section, host, port, exc, key), "see above")
+        else:
+            yield good("ports", f"{where} is free")
+    yield from _radius_ports(settings, pid)
+
+
+def _radius_ports(settings: Settings, pid: int | None) -> Iterator[Finding]:
+    radius = settings.radius
+    for kind in ("auth", "acct", "coa") if radius.enabled else ():
+        port = getattr(radius, f"{kind}_port")
+        where = f"radius.{kind}_port: UDP {radius.host} port {port}"
+        try:
+            open_socket(kind, radius.host, port).close()
+        except SocketError as exc:
+            if pid is not None and "in use" in str(exc):
+                yield good("ports", f"{where}, used by the gw that runs (pid {pid})")
+                continue
+            what, _, remedy = str(exc).partition("; ")
+            yield fault("ports", what, remedy or "use an IP address")
         else:
             yield good("ports", f"{where} is free")
 

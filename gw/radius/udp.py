@@ -56,19 +56,7 @@ class UdpSockets:
             self._open(kind, family, _ANY[family])
 
     def _open(self, kind: str, family: int, host: str) -> None:
-        port = self._ports[kind]
-        opened = socket.socket(family, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC)
-        try:
-            if family == socket.AF_INET6:
-                opened.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-            opened.setblocking(False)
-            opened.bind((host, port))
-        except OSError as error:
-            opened.close()
-            raise SocketError(
-                f"radius.{kind}_port: cannot bind UDP {host} port {port}: {error.strerror}; "
-                f"choose another with --set radius.{kind}_port=N (0: any free one)"
-            ) from None
+        opened = open_socket(kind, host, self._ports[kind])
         self._sockets[kind, family] = opened
         asyncio.get_running_loop().add_reader(opened.fileno(), self._readable, kind, opened)
 
@@ -107,6 +95,27 @@ class UdpSockets:
                 loop.remove_reader(opened.fileno())
             opened.close()
         self._sockets.clear()
+
+
+def open_socket(kind: str, host: str, port: int) -> socket.socket:
+    """Open the UDP socket of a kind. Raises SocketError."""
+    try:
+        family = _family(host)
+    except ValueError:
+        raise SocketError(f"radius.host: {host!r} is not an IP address") from None
+    opened = socket.socket(family, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC)
+    try:
+        if family == socket.AF_INET6:
+            opened.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        opened.setblocking(False)
+        opened.bind((host, port))
+    except OSError as error:
+        opened.close()
+        raise SocketError(
+            f"radius.{kind}_port: cannot bind UDP {host} port {port}: {error.strerror}; "
+            f"choose another with --set radius.{kind}_port=N (0: any free one)"
+        ) from None
+    return opened
 
 
 def _family(ip: str) -> int:

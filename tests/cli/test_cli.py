@@ -379,6 +379,21 @@ def test_a_port_in_use(node: Path, taken_port: int) -> None:
     assert any(f"(pid {os.getpid()})" in f["text"] for f in findings)
 
 
+def test_a_udp_port_in_use(node: Path) -> None:
+    more = ("--set=radius.enabled=true", "--set=radius.host=127.0.0.1", "--set=radius.auth_port=0",
+            "--set=radius.acct_port=0")  # fmt: skip
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as taken:
+        taken.bind(("127.0.0.1", 0))
+        port = taken.getsockname()[1]
+        found = faults(node, *more, f"--set=radius.coa_port={port}")
+    assert [text for text in found if "UDP 127.0.0.1" in text] == [
+        f"ports: radius.coa_port: cannot bind UDP 127.0.0.1 port {port}: Address already in use"
+    ]
+    assert any(
+        "'here' is not an IP" in one for one in faults(node, *more, "--set=radius.host=here")
+    )
+
+
 def test_a_data_directory_that_cannot_be(node: Path) -> None:
     (node / "file").touch()
     more = f"--data={node / 'file' / 'data'}"

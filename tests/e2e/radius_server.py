@@ -84,12 +84,10 @@ class RadiusServer:
 
     # -- UDP
 
-    async def start(self) -> RadiusServer:
+    async def start(self, host: str = "127.0.0.1") -> RadiusServer:
         """Listen on a free port."""
         loop = asyncio.get_running_loop()
-        self.transport, _ = await loop.create_datagram_endpoint(
-            lambda: _Datagrams(self), ("127.0.0.1", 0)
-        )
+        self.transport, _ = await loop.create_datagram_endpoint(lambda: _Datagrams(self), (host, 0))
         self.port = self.transport.get_extra_info("sockname")[1]
         return self
 

@@ -10,6 +10,7 @@ import socket
 import ssl
 from pathlib import Path
 
+import msgspec
 import psutil
 import pytest
 from gateway import Gateway
@@ -413,6 +414,59 @@ async def test_requests_of_strangers_and_for_strangers(gateway, join, server, co
     client.send(wire.encode(wire.sign_request(nobody, b"wrong")))
     await gateway.wait_metric("gw_radius_dropped_total", 1, reason="bad_authenticator")
     client.stop()
+
+
+async def test_datagrams_that_are_none_are_dropped(gateway, server, coa_port):
+    await configure(gateway, pool(entry(server)))
+    client = await CoaClient(coa_port).start()
+    for data in (b"x", bytes(20), b"\x2b\x01\xff\xff" + bytes(60), bytes(5000)):
+        client.send(data)
+    await gateway.wait_metric("gw_radius_dropped_total", 4, reason="malformed")
+    assert (await gateway.request("DELETE", "radiusProxyConfig")).status_code == 200
+    async with asyncio.timeout(WAIT):
+        while await gateway.metric("gw_radius_dropped_total", reason="unknown_sender") == 0:
+            client.send(b"x")
+            await asyncio.sleep(0.05)  # a scrape has no event to await
+    assert client.answers.empty()
+    client.stop()
+
+
+async def test_a_server_with_an_address_of_the_other_ip_version(gateway, join):
+    server = await RadiusServer().start("::1")
+    await configure(gateway, pool(entry(server, ip="::1")))
+    device = await join("02a0e2000012")
+    assert (await answer_of(device, "auth", access_request(device))).code == 2
+    await answer_of(device, "acct", accounting(device, 1))
+    (found,) = await sessions(gateway, device.serial)
+    assert found["destination"] == f"[::1]:{server.port}"
+    server.stop()
+
+
+async def test_a_flood_of_one_device_holds_up_nobody(gateway, join, server):
+    """What is too much is dropped; the flood's own session and others go on."""
+    server.silent = True
+    await configure(gateway, pool(entry(server)))
+    flooding, other = await join("02a0e2000013"), await join("02a0e2000014")
+    for number in range(4000):
+        packet = access_request(flooding, number % 256)
+        packet = wire.sign_access_request(
+            msgspec.structs.replace(packet, authenticator=number.to_bytes(16, "big")), SECRET
+        )
+        flooding.send_radius("auth", wire.encode(packet))
+        if number % 100 == 0:
+            await flooding.drain()
+    await flooding.confirm(WAIT)
+    await gateway.wait_metric("gw_radius_dropped_total", 1000, reason="device_busy")
+    server.silent = False
+    assert (await answer_of(other, "auth", access_request(other))).code == 2
+    before = (await gateway.get(f"device/{flooding.serial}/statistics?newest=true"))["data"]
+    flooding.send_state()
+    async with asyncio.timeout(WAIT):
+        while (await gateway.get(f"device/{flooding.serial}/statistics?newest=true"))[
+            "data"
+        ] == before:
+            await asyncio.sleep(0.05)  # REST has no event to await
+    assert flooding.connected
 
 
 async def operate(gateway: Gateway, serial: str, operation: str, **body: object):
