@@ -31,6 +31,8 @@ log = logs.get("radius")
 _LOOK_SECONDS: Final = 0.1
 _ANSWER_SECONDS: Final = 12.0
 """Longest wait for the proxy; the API waits for 15 s."""
+_CONNECT_SECONDS: Final = 30.0
+"""How long the workers' live sessions may take to be known to a new coordinator."""
 _MAX_WAITING: Final = 1000
 _UNDELIVERED: Final = metrics.index("gw_radius_undelivered_total")
 
@@ -61,6 +63,8 @@ class Radius:
         self._ids = itertools.count(time.monotonic_ns())
         self._waiting: dict[int, asyncio.Future[records.Response]] = {}
         self._counts: dict[str, int] = {}
+        self._absent: set[str] = set()
+        """Devices with sessions that are looked for once more."""
 
     # -- packets
 
@@ -82,6 +86,7 @@ class Radius:
             )
 
     def _stay_away(self, serial: str) -> None:
+        self._absent.discard(serial)
         if self._presence.of(serial) is None:
             number = serial_to_int(serial)
             self._links.to_radius(Kind.RADIUS_DEVICE_GONE, 0, number, b"", b"", wait=True)
@@ -162,10 +167,15 @@ class Radius:
     def _count(self, record: Record) -> None:
         head = records.decode(records.RadiusSessions, record.head)
         serial = serial_from_int(record.serial)
-        if head.count:
-            self._counts[serial] = head.count
-        else:
+        if not head.count:
             self._counts.pop(serial, None)
+            return
+        self._counts[serial] = head.count
+        if self._presence.of(serial) is None and serial not in self._absent:
+            # It went away while no coordinator was there to see it, or is about to connect.
+            self._absent.add(serial)
+            delay = self._settings.gone_seconds + _CONNECT_SECONDS
+            asyncio.get_running_loop().call_later(delay, self._stay_away, serial)
 
     async def send_pools(self) -> None:
         """Give the proxy the configuration that is stored."""
