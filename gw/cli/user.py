@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -31,6 +32,7 @@ Examples:
 @user.command("reset-password", epilog=_EPILOG)
 @settings_options
 @click.option("--email", help="The user; the administrator of the settings, unless named.")
+@click.option("--reset-mfa", is_flag=True, help="Turn the second factor off as well.")
 def reset_password(
     *,
     data: Path | None,
@@ -38,6 +40,7 @@ def reset_password(
     config: Path | None,
     overrides: tuple[str, ...],
     email: str | None,
+    reset_mfa: bool,
 ) -> None:
     """Give a user a new password, shown once, to be changed at the next sign-in.
 
@@ -47,14 +50,17 @@ def reset_password(
     if not settings.run.data and not settings.store.url:
         raise click.UsageError("name the data directory: --data DIR")
     wanted = (email or settings.security.administrator).strip().lower()
-    password, suspended = asyncio.run(_reset(settings, wanted))
+    password, suspended, second_factor = asyncio.run(_reset(settings, wanted, reset_mfa))
     click.echo(f"New password of {wanted}: {click.style(password, bold=True)}")
     click.echo("It is shown only now, and has to be changed at the next sign-in.")
+    if second_factor:
+        click.echo("The second factor is still asked for: --reset-mfa turns it off.")
     if suspended:
         click.echo(f"Mind that {wanted} is suspended.")
 
 
-async def _reset(settings: Settings, email: str) -> tuple[str, bool]:
+async def _reset(settings: Settings, email: str, reset_mfa: bool) -> tuple[str, bool, bool]:
+    from gw.api.owsec.user_document import proprietary, rest_of, without_mfa
     from gw.security.passwords import Passwords
     from gw.store.errors import StoreError
     from gw.store.interface import Batch, DeleteTokens, PutUser
@@ -77,6 +83,9 @@ async def _reset(settings: Settings, email: str) -> tuple[str, bool]:
             password = passwords.generate()
             row.password = await passwords.hash(password)
             row.change_password = True
+            if reset_mfa:
+                row.document = json.dumps(without_mfa(rest_of(row)))
+            mfa = proprietary(rest_of(row)).get("mfa", {})
             row.modified = int(time.time())
             await store.commit(Batch([PutUser(row), DeleteTokens(user_id=row.id)]))
         finally:
@@ -85,4 +94,4 @@ async def _reset(settings: Settings, email: str) -> tuple[str, bool]:
         raise click.ClickException(str(exc)) from None
     finally:
         passwords.close()
-    return password, row.suspended
+    return password, row.suspended, bool(mfa.get("enabled"))

@@ -461,6 +461,29 @@ def test_reset_password(
     assert asyncio.run(verify())
 
 
+def test_reset_password_and_second_factor(
+    tmp_path: Path, users: Callable[[], tuple[UserRow, TokenRow | None]]
+) -> None:
+    """Whoever lost the app, and is the only administrator, gets in again."""
+
+    async def enable() -> None:
+        store = open_store(Store(), str(tmp_path))
+        user = await store.user_by_email("admin@localhost")
+        assert user is not None
+        info = {"mfa": {"enabled": True, "method": "authenticator"}, "authenticatorSecret": "s1:x"}
+        user.document = json.dumps({"userTypeProprietaryInfo": info, "locale": "de"})
+        await store.commit(Batch([PutUser(user)]))
+        await store.close()
+
+    asyncio.run(enable())
+    kept = call("user", "reset-password", "--data", str(tmp_path))
+    assert "--reset-mfa" in kept.output
+    assert "authenticator" in users()[0].document
+    reset = call("user", "reset-password", "--data", str(tmp_path), "--reset-mfa")
+    assert "--reset-mfa" not in reset.output
+    assert json.loads(users()[0].document) == {"locale": "de"}
+
+
 @pytest.mark.usefixtures("users")
 def test_reset_password_of_nobody(tmp_path: Path) -> None:
     result = call("user", "reset-password", "--data", str(tmp_path), "--email", "x@y")

@@ -142,3 +142,18 @@ async def test_another_service_resolves_a_key(start_gateway):
     assert found["tokenInfo"]["username"] == ROOT
     assert code(await ask("?apikey=nonsense")) == 7
     assert (await ask("")).status_code == 404
+
+
+async def test_a_suspended_owner_and_the_keys_of_others(shared_gateway):
+    gateway = shared_gateway
+    new = {"email": "owner@x.org", "userRole": "admin", "currentPassword": "Correct-Horse-9!"}
+    owner = (await gateway.request("POST", "user/0", service="security", json=new)).json()["id"]
+    key = (await made(gateway, "theirs", user=owner))["apiKey"]
+    assert (await by_key(gateway, key, "GET", "devices")).status_code == 200
+    # An admin has nothing to do with the keys of root.
+    other = await by_key(gateway, key, "GET", f"apiKey/{ROOT}", service="security")
+    assert code(other) == 7
+    await gateway.request("PUT", f"user/{owner}", service="security", json={"suspended": True})
+    assert code(await by_key(gateway, key, "GET", "devices")) == 15
+    await gateway.request("DELETE", f"user/{owner}", service="security")
+    assert code(await by_key(gateway, key, "GET", "devices")) == 8

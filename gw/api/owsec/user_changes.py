@@ -20,7 +20,13 @@ from gw.api.envelope import Answer, AnyRequest, document, empty, success
 from gw.api.owsec.accounts import Accounts
 from gw.api.owsec.action_links import Action, ActionLinks
 from gw.api.owsec.history import old_passwords, with_present
-from gw.api.owsec.user_document import UserDocument, proprietary, rest_of, user_document
+from gw.api.owsec.user_document import (
+    UserDocument,
+    proprietary,
+    rest_of,
+    user_document,
+    without_mfa,
+)
 from gw.core.errors import ApiError
 from gw.security import roles
 from gw.security.passwords import Passwords
@@ -245,7 +251,7 @@ def _may_set_mfa(caller: Caller, row: UserRow) -> None:
 async def _reset_mfa(caller: Caller, accounts: Accounts, id: str) -> Answer:
     async with accounts.change(id) as row:
         _may_set_mfa(caller, row)
-        row.document = msgspec.json.encode(_without_mfa(rest_of(row))).decode()
+        row.document = msgspec.json.encode(without_mfa(rest_of(row))).decode()
     return document(user_document(row))
 
 
@@ -323,7 +329,7 @@ def _set_mfa(
         return
     _may_set_mfa(caller, row)
     if not mfa.enabled:
-        _without_mfa(rest)
+        without_mfa(rest)
         return
     info = proprietary(rest)
     _check_method(mfa.method, links)
@@ -342,8 +348,3 @@ async def _verify_again(accounts: Accounts, links: ActionLinks, id: str) -> Answ
         row.document = msgspec.json.encode(rest).decode()
     await links.mail(row, Action.EMAIL_VERIFICATION)
     return success("PUT")
-
-
-def _without_mfa(rest: dict[str, Any]) -> dict[str, Any]:
-    rest.pop("userTypeProprietaryInfo", None)  # its default is: off
-    return rest

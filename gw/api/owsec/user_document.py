@@ -78,6 +78,12 @@ def proprietary(rest: dict[str, Any]) -> dict[str, Any]:
     return dict(found) if isinstance(found, dict) else {}
 
 
+def without_mfa(rest: dict[str, Any]) -> dict[str, Any]:
+    """Turn the second factor off, and forget its secret and phones: the default is off."""
+    rest.pop("userTypeProprietaryInfo", None)
+    return rest
+
+
 def user_document(row: UserRow) -> dict[str, Any]:
     """Return the members of UserDocument as they are answered."""
     rest = rest_of(row)
