@@ -317,6 +317,12 @@ def _contradictions(settings: Settings, origins: Mapping[str, str]) -> list[str]
             )
         ),
         (
+            "rtty.public_host",
+            re.fullmatch(r"([A-Za-z0-9.-]{1,253}|\[[0-9A-Fa-f:.]+\])?", settings.rtty.public_host)
+            is not None,
+            lambda: f"expected a host name without port, got {settings.rtty.public_host!r}",
+        ),
+        (
             "security.external_key",
             bool(settings.security.external_key) == bool(settings.security.external_url),
             lambda: "is set together with security.external_url, or not at all",

@@ -102,6 +102,7 @@ def test_variables_that_are_not_settings_are_left_alone() -> None:
         ({"overrides": ["devices.max_frame_bytes=2000000"]}, ["devices.max_message_bytes"]),
         ({"overrides": ["store.url=mysql://x"]}, ["store.url", "postgresql://"]),
         ({"overrides": ["api.public_url=x"]}, ["https://host"]),
+        ({"overrides": ["rtty.public_host=gw:5913"]}, ["rtty.public_host", "without port"]),
         ({"overrides": ["provisioning.url=prov:16005"]}, ["provisioning.url", "https://host"]),
         ({"overrides": ["devices.unknown=ask"]}, ["provisioning.url: must be set"]),
         ({"overrides": ["devices.default_country=de"]}, ["two capital letters", "'de'"]),

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 from gateway import Gateway
+from postgres import Postgres
 from websockets.asyncio.client import ClientConnection, connect
 
 from gw.security import pki
@@ -247,6 +248,20 @@ async def test_more_sessions_than_there_is_room_for(
         await viewer.send(b"\0exit\r")
     await gateway.wait_metric("gw_rtty_session_ends_total", 1)
     await gateway.get(f"device/{serial}/rtty")
+
+
+async def test_with_postgresql(
+    start_gateway: Callable[..., Awaitable[Gateway]], join: Join, postgres_server: Postgres
+) -> None:
+    """The relay reads the other database as well."""
+    url = postgres_server.url(await postgres_server.make_database())
+    gateway = await start_gateway(**RTTY, **{"store.url": url})
+    await join(gateway, "02a0e301000d", platform="switch")
+    session = await gateway.get("device/02a0e301000d/rtty")
+    async with view(gateway, session) as viewer:
+        await until(viewer, b"# ")
+        await viewer.send(b"\0exit\r")
+        assert (await text(viewer))["type"] == "logout"
 
 
 async def test_secure_rtty_is_what_the_device_declared(gateway: Gateway, join: Join) -> None:
