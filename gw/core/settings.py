@@ -507,6 +507,8 @@ class Streams(Section):
     """WebSockets of viewers, all together; more are answered 503."""
     max_sockets_per_user: Count = 50
     """WebSockets of one user with a token; more are refused."""
+    max_unauthenticated: Count = 20
+    """WebSockets of one client address whose token has not come; more are answered 503."""
     max_tails: Count = 50
     """Devices whose messages are shown at the same time."""
     queue_items: Count = 2000

@@ -395,6 +395,19 @@ async def test_telemetry_outlives_the_session_and_the_coordinator(gateway, clien
                 continue
 
 
+async def test_viewers_of_an_api_that_died_are_given_up(gateway, clients, join):
+    serial = "02a0e7200017"
+    device = await join(serial)
+    answer = (await telemetry(gateway, serial)).json()
+    await told(device)
+    viewer = await clients.open(answer["uri"])
+    live = await gateway.get(f"device/{serial}/status")
+    assert live["webSocketClients"] == 1
+    await gateway.kill("api")
+    assert await told(device) == {"serial": serial, "interval": 0}
+    assert await closed(viewer) == 1006
+
+
 async def test_telemetry_nobody_asked_for_is_stopped(gateway, join):
     serial = "02a0e7200014"
     device = await join(serial)
@@ -528,11 +541,15 @@ async def test_venue_broadcasts_reach_the_others_of_the_venue(gateway, join):
 async def test_caps_and_origins(start_gateway):
     gateway = await start_gateway(
         **{"streams.max_sockets": 3, "streams.max_sockets_per_user": 1, "workers.count": 1,
-           "streams.authenticate_seconds": 3,
+           "streams.authenticate_seconds": 3, "streams.max_unauthenticated": 2,
            "api.cors_origins": ["https://ui.example.org"]}
     )  # fmt: skip
     await gateway.sign_in()
     clients = Clients(gateway)
+    silent = [await clients.open("ws") for _ in range(2)]
+    assert await refused(clients, "ws") == 503  # too many whose token has not come
+    for client in silent:
+        await client.close()
     assert await refused(clients, "ws", origin="https://evil.example.org") == 403
     silent = await clients.open("ws", origin="https://ui.example.org")
     same = gateway.ready["api"].replace("localhost", "127.0.0.1")
@@ -557,3 +574,32 @@ async def test_caps_and_origins(start_gateway):
     await gateway.wait_metric("gw_stream_refusals_total", 1, reason="limit")
     for client in clients.made:
         await client.close()
+
+
+async def test_a_viewer_that_does_not_read_is_ended_and_holds_up_nobody(start_gateway):
+    serial = "02a0e7200040"
+    gateway = await start_gateway(**{"streams.queue_items": 20, "workers.count": 1})
+    pki.device(gateway.pki, [serial])
+    device = SimulatedDevice(serial, gateway.pki, "127.0.0.1", gateway.device_port)
+    await device.connect(deadline=WAIT)
+    await device.wait_for_configure(WAIT)
+    answer = (await telemetry(gateway, serial)).json()
+    clients = Clients(gateway)
+    idle = await clients.open(answer["uri"], max_queue=1)
+    reading = await clients.open(answer["uri"])
+    async with asyncio.timeout(DEADLINE):
+        number = 0
+        while not await gateway.metric("gw_stream_refusals_total", reason="slow"):
+            for _ in range(20):
+                number += 1
+                data = {"state": [[number, {"n": "x" * 50_000}]]}
+                device.send("telemetry", {"serial": serial, "data": data})
+                assert (await receive(reading))["state"][0][0] == number
+    await gateway.get(f"device/{serial}")
+    assert await gateway.metric("gw_stream_left_out_total", stream="telemetry") >= 1
+    async with asyncio.timeout(DEADLINE):
+        while await gateway.metric("gw_stream_sockets", stream="telemetry") != 1:
+            await asyncio.sleep(0.05)  # a scrape has no event to await
+    for client in (reading, idle):
+        client.transport.abort()
+    device.stop()

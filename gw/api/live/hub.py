@@ -61,9 +61,12 @@ class Hub:
         self._sockets = 0
         self._by_kind: Counter[str] = Counter()
         self._by_user: Counter[str] = Counter()
+        self._unknown: Counter[str] = Counter()
+        """Sockets that have not shown who they are, by client address."""
         self._version = 1
-        self._told = 1
-        """The version of the interest that the coordinator knows."""
+        self._told = 0
+        """The version of the interest that the coordinator knows; at first that of a predecessor,
+        whose viewers are gone."""
         self._changed = asyncio.Event()
         self._settled = asyncio.Condition()
         self._task: asyncio.Task[None] | None = None
@@ -96,6 +99,19 @@ class Hub:
         self._sockets -= 1
         self._by_kind[stream] -= 1
         self._page.set(_SOCKETS[stream], self._by_kind[stream])
+
+    def enter_address(self, address: str) -> bool:
+        """Count a socket that has yet to show who it is; False if there are too many."""
+        if self._unknown[address] >= self.settings.max_unauthenticated:
+            return False
+        self._unknown[address] += 1
+        return True
+
+    def leave_address(self, address: str) -> None:
+        """Undo `enter_address`."""
+        self._unknown[address] -= 1
+        if not self._unknown[address]:
+            del self._unknown[address]
 
     def enter_user(self, user: str) -> bool:
         """Count a socket of a user; False if there are as many as there may be."""

@@ -54,10 +54,24 @@ class Socket:
             name: values[0]
             for name, values in parse_qs(scope["query_string"].decode("ascii", "replace")).items()
         }
+        self.address: str = (scope.get("client") or ("", 0))[0]
         self.hub = hub
         self.send = send
+        self._unknown = False
         self._receive = receive
         self._getting: asyncio.Task[MutableMapping[str, Any]] | None = None
+
+    def enter(self) -> None:
+        """Begin as one that nobody knows. Raises RefusedError if there are too many of them."""
+        if not self.hub.enter_address(self.address):
+            raise _too_many()
+        self._unknown = True
+
+    def known(self) -> None:
+        """It has shown who it is, or is over."""
+        if self._unknown:
+            self._unknown = False
+            self.hub.leave_address(self.address)
 
     async def accept(self) -> None:
         """Take the upgrade."""
@@ -89,7 +103,9 @@ class Socket:
         if text is not None and text.startswith(_TOKEN):
             token = text[len(_TOKEN) :].strip()
             try:
-                return token, await authenticator.caller(token)
+                caller = await authenticator.caller(token)
+                self.known()
+                return token, caller
             except ApiError as refused:
                 error = refused
         await self.refuse("token", error)
@@ -192,8 +208,9 @@ class Sockets:
                 raise RefusedError(404, "unknown", ApiError(404))
             if not self._from_here(socket.headers):
                 raise RefusedError(403, "origin", ApiError(7, "the page's origin is not allowed"))
+            socket.enter()
             if not self._hub.enter(route.stream):
-                raise RefusedError(503, "limit", ApiError(1002, "too many viewers", http=503))
+                raise _too_many()
             try:
                 await route.serve(socket)
             except EOFError:
@@ -203,6 +220,8 @@ class Sockets:
         except RefusedError as refused:
             self._hub.refused(refused.reason)
             await _deny(send, refused)
+        finally:
+            socket.known()
 
     def _route(self, path: str) -> Route | None:
         segments = path.split("/")
@@ -220,6 +239,10 @@ class Sockets:
         if not origin or "*" in self._origins or origin in self._origins:
             return True
         return urlsplit(origin).netloc == headers.get(b"host", b"").decode("latin-1")
+
+
+def _too_many() -> RefusedError:
+    return RefusedError(503, "limit", ApiError(1002, "too many viewers", http=503))
 
 
 async def _deny(send: Send, refused: RefusedError) -> None:

@@ -36,6 +36,7 @@ class TelemetryRoute:
             away = isinstance(error, ApiError) and error.http == 503
             raise RefusedError(503 if away else 400, "unknown") from None
         await socket.accept()
+        socket.known()
         viewer = Viewer(self.stream, self._hub.settings)
         self._hub.add_telemetry(viewer, serial, subscription)
         try:
