@@ -196,6 +196,7 @@ async def serve(bootstrap: Bootstrap) -> None:
     number = system_id(settings.run.data)
     envelope = Envelope(number, private_url(settings))
     announcer = Announcer(work, store, bus, envelope, streams)
+    streams.joined = lambda: announcer.notify_connections(presence)
     telemetry = Telemetry(work, store, links, presence, streams, announcer, counters)
     await patiently(telemetry.load, _START_SECONDS)
     keeper = Keeper(

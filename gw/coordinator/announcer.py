@@ -212,6 +212,10 @@ class Announcer:
         self._tasks.add(running)
         running.add_done_callback(self._tasks.discard)
 
+    def notify_connections(self, presence: Presence) -> None:
+        """Tell UIs the number of connections."""
+        self._streams.notify(notices.CONNECTIONS, presence.update())
+
     def update(self, presence: Presence) -> None:
         """Sum up the connections; called now and then."""
         if topics.DEVICE_EVENT_QUEUE not in self._wanted and not self._streams.listening:

@@ -12,7 +12,7 @@ from gw._native.ring import Producer
 from gw.coordinator.presence import slot_of
 from gw.core import records
 from gw.core.bootstrap import RingEnds
-from gw.core.ids import serial_to_int
+from gw.core.ids import serial_from_int, serial_to_int
 from gw.core.records import RECORD_VERSION, Head, Kind
 from gw.ops import logs
 
@@ -151,7 +151,11 @@ class Links:
     def send_radius(self, session: int, serial: int, head: bytes, packet: bytes) -> bool:
         """Have a RADIUS packet sent to a device; False if the worker's queue is full."""
         link = self._workers.get(slot_of(session))
-        return link is not None and link.push(_Order(Kind.RADIUS, session, serial, head, packet))
+        if link is None or not link.push(_Order(Kind.RADIUS, session, serial, head, packet)):
+            return False
+        if self.tap is not None:
+            self.tap(serial_from_int(serial), "radius", packet)
+        return True
 
     def to_radius(
         self, kind: Kind, session: int, serial: int, head: bytes, body: bytes, *, wait: bool

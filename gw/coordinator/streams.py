@@ -29,6 +29,8 @@ MAX_TAIL_BYTES: Final = 65_536
 
 _SENT: Final = metrics.indexes("gw_stream_items_total")
 _LEFT_OUT: Final = metrics.indexes("gw_stream_left_out_total")
+_RADIUS: Final = "radius"
+"""Packets, not JSON, and with credentials in them: only their size is shown."""
 _encode = msgspec.json.Encoder().encode
 
 CONNECTIONS: Final = 1000
@@ -53,6 +55,8 @@ class Streams:
         self._number = 0
         self.tails: dict[str, int] = {}
         """Serial numbers whose messages are shown, and how many were left out since the last."""
+        self.joined: Callable[[], object] = lambda: None
+        """Called when somebody gets notifications after nobody did."""
         self.viewers_changed: Callable[[set[str]], object] = lambda _: None
         """Called with the telemetry subscriptions that have a viewer, whenever the API tells."""
 
@@ -67,12 +71,15 @@ class Streams:
             return {}  # a request of a process that is gone
         self._generation = generation
         self._until = time.monotonic() + LEASE_SECONDS
+        joined = bool(arguments.get("notices")) and not self._notices
         self._notices = bool(arguments.get("notices"))
         logs.listen(self._line if arguments.get("logs") else None)
         wanted = arguments.get("tails", [])
         self.tails = {serial: self.tails.get(serial, 0) for serial in wanted}
         self._links.tap = self.sent if self.tails else None
         self.viewers_changed(set(arguments.get("telemetry", [])))
+        if joined:
+            self.joined()
         return {}
 
     def expire(self) -> None:
@@ -142,6 +149,8 @@ class Streams:
             case Kind.ANSWER:
                 method = records.decode(records.Answer, record.head).method
                 self._tail(serial, "received", f"answer to {method}", record.body)
+            case Kind.RADIUS:
+                self._tail(serial, "received", _RADIUS, record.body)
             case Kind.DISCONNECT:
                 reason = records.decode(records.Disconnect, record.head).reason
                 self._tail(serial, "session", "disconnected", _encode({"reason": reason}))
@@ -150,7 +159,7 @@ class Streams:
                 self._tail(serial, "session", "not sent", _encode({"reason": head.reason}))
 
     def sent(self, serial: str, method: str, params: bytes) -> None:
-        """A request to a device is on its way; `Links` calls this while anything is shown."""
+        """Something for a device is on its way; `Links` calls this while anything is shown."""
         if serial in self.tails:
             self._tail(serial, "sent", method, params)
 
@@ -163,7 +172,7 @@ class Streams:
             _encode(method),
             size,
             left_out,
-            message if size <= MAX_TAIL_BYTES else b"null",
+            message if size <= MAX_TAIL_BYTES and method != _RADIUS else b"null",
         )
         item = StreamItem(RECORD_VERSION, Stream.TAIL, left_out=left_out)
         if self._offer(item, serial_to_int(serial), text):

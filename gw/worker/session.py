@@ -7,7 +7,6 @@ Long, because the callbacks of one socket and what they change are to be read in
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import time
 from typing import TYPE_CHECKING, Any, Final
 
@@ -269,9 +268,11 @@ class Session(WSListener):
             return
         self.last_ping = now
         serial = self.serial_number
-        if not serial:
-            with contextlib.suppress(ValueError):
+        if not serial:  # before `connect`
+            try:
                 serial = serial_to_int(normalize_serial(certificate.common_name))
+            except ValueError:
+                return
         head = records.encode(records.DevicePing(RECORD_VERSION, self.address))
         self.context.uplink.offer(Kind.DEVICE_PING, self.id, serial, now, head)
 

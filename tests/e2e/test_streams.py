@@ -116,6 +116,10 @@ async def test_ui_gets_notifications_of_all_types(gateway, clients, join):
         6000: "device_statistics",
     }  # fmt: skip
     assert greeting["success"]
+    sums = await receive(ui, lambda one: one["notification"]["type_id"] == 1000)
+    assert sums["notification"]["content"].keys() == {
+        "numberOfDevices", "averageConnectedTime", "numberOfConnectingDevices", "rx", "tx"
+    }  # fmt: skip
     device = await join(serial)
     assert (await notice(ui, 4000, serial))["content"] == {"serialNumber": serial}
     sent = (await notice(ui, 2000, serial))["content"]
@@ -572,6 +576,9 @@ async def test_caps_and_origins(start_gateway):
             except websockets.InvalidStatus as refusal:
                 status = refusal.response.status_code
     await gateway.wait_metric("gw_stream_refusals_total", 1, reason="limit")
+    stopping = asyncio.create_task(gateway.stop())
+    assert await closed(first) == 1012  # the gateway restarts
+    assert await stopping == 0
     for client in clients.made:
         await client.close()
 

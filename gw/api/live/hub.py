@@ -130,10 +130,15 @@ class Hub:
         """Count a socket that was refused or ended by us."""
         self._page.add(_REFUSALS[reason])
 
-    def finished(self, viewer: Viewer) -> None:
-        """Count what a socket was sent."""
-        self._page.add(_SENT[viewer.stream], viewer.sent)
-        self._page.add(_LEFT_OUT[viewer.stream], viewer.left_out)
+    def viewer(self, stream: str, *, lossy: bool = False) -> Viewer:
+        """Return a viewer whose items are counted."""
+        sent, left_out = _SENT[stream], _LEFT_OUT[stream]
+        return Viewer(
+            self.settings,
+            lossy=lossy,
+            sent=lambda number: self._page.add(sent, number),
+            left_out=lambda number: self._page.add(left_out, number),
+        )
 
     # -- viewers
 

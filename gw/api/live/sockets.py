@@ -140,7 +140,6 @@ class Socket:
                 if task is not None:
                     task.cancel()
             await asyncio.gather(*parts, return_exceptions=True)
-            self.hub.finished(viewer)
             if viewer.slow:
                 self.hub.refused("slow")
         for part in (pump, listen):

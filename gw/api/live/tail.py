@@ -12,7 +12,6 @@ from gw.api.authentication import Authenticator
 from gw.api.context import Context
 from gw.api.live.hub import Hub
 from gw.api.live.sockets import RefusedError, Socket
-from gw.api.live.viewer import Viewer
 from gw.core.errors import ApiError
 from gw.core.ids import normalize_serial
 from gw.security.roles import Operation
@@ -56,7 +55,7 @@ class TailRoute:
             self._hub.leave_user(caller.id)
 
     async def _serve(self, socket: Socket, serial: str, token: str) -> None:
-        viewer = Viewer(self.stream, self._hub.settings, lossy=True)
+        viewer = self._hub.viewer(self.stream, lossy=True)
         if not self._hub.add_tail(viewer, serial):
             await socket.refuse("limit", ApiError(10, "too many devices are looked at"))
             return

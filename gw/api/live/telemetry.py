@@ -7,7 +7,7 @@ from typing import Final
 from gw.api.context import Context
 from gw.api.live.hub import Hub
 from gw.api.live.sockets import RefusedError, Socket
-from gw.api.live.viewer import TOO_BIG, Viewer
+from gw.api.live.viewer import TOO_BIG
 from gw.core.errors import ApiError
 from gw.core.ids import normalize_serial
 
@@ -37,7 +37,7 @@ class TelemetryRoute:
             raise RefusedError(503 if away else 400, "unknown") from None
         await socket.accept()
         socket.known()
-        viewer = Viewer(self.stream, self._hub.settings)
+        viewer = self._hub.viewer(self.stream)
         self._hub.add_telemetry(viewer, serial, subscription)
         try:
 

@@ -60,7 +60,7 @@ class UiRoute:
         if not self._hub.enter_user(caller.id):
             await socket.refuse("limit", ApiError(10, "too many sockets of one user"))
             return
-        viewer = Viewer(self.stream, self._hub.settings)
+        viewer = self._hub.viewer(self.stream)
         try:
             await self._serve(socket, viewer, token, caller)
         finally:
@@ -68,22 +68,17 @@ class UiRoute:
 
     async def _serve(self, socket: Socket, viewer: Viewer, token: str, caller: Caller) -> None:
         types = NOTIFICATIONS if self._devices else {1: NOTIFICATIONS[1]}
+        welcome = {
+            "notificationTypes": [{"id": number, "helper": name} for number, name in types.items()],
+            "success": f"Welcome, {caller.email}.",
+        }
+        viewer.put(_text(welcome))  # before anything else can come
         if self._devices:
             self._hub.add_notices(viewer)
         if may(caller.role, Operation.READ_LOG):
             self._hub.add_logs(viewer)
         try:
             await self._hub.settled()
-            viewer.put(
-                _text(
-                    {
-                        "notificationTypes": [
-                            {"id": number, "helper": name} for number, name in types.items()
-                        ],
-                        "success": f"Welcome, {caller.email}.",
-                    }
-                )
-            )
 
             async def heard(text: str) -> None:
                 await self._heard(viewer, text)

@@ -18,23 +18,36 @@ SLOW: Final = 1013
 """Codes of close frames (RFC 6455 7.4; 1013 is `try again later`)."""
 
 
+Count = Callable[[int], object]
+
+
+def _uncounted(_number: int) -> None:
+    """Take no note."""
+
+
 class Viewer:
     """What waits for one socket.
 
     Beyond the bound a lossy viewer misses items, and is told how many; any other one is ended.
     """
 
-    def __init__(self, stream: str, settings: StreamSettings, *, lossy: bool = False) -> None:
-        self.stream = stream
+    def __init__(
+        self,
+        settings: StreamSettings,
+        *,
+        lossy: bool = False,
+        sent: Count = _uncounted,
+        left_out: Count = _uncounted,
+    ) -> None:
+        """`sent` and `left_out` are called with numbers of items."""
+        self._count_sent = sent
+        self._count_left_out = left_out
         self.muted: frozenset[int] = frozenset()
         """Types of notifications that are not wanted."""
         self.close_code = 0
         """Set once the gateway ends the socket."""
         self.overrun = asyncio.Event()
         """Set once more waited than may."""
-        self.sent = 0
-        self.left_out = 0
-        """All that was not sent for want of room."""
         self._missed = 0
         self._lossy = lossy
         self._max_items = settings.queue_items
@@ -48,7 +61,7 @@ class Viewer:
         if self.close_code:
             return
         if len(self._waiting) >= self._max_items or self._bytes + len(text) > self._max_bytes:
-            self.left_out += 1
+            self._count_left_out(1)
             if not self._lossy:
                 self.overrun.set()
                 self.end(SLOW)
@@ -85,6 +98,6 @@ class Viewer:
                 text = self._waiting.popleft()
                 self._bytes -= len(text)
                 await send({"type": "websocket.send", "text": text})
-                self.sent += 1
+                self._count_sent(1)
             if self.close_code:
                 return

@@ -23,6 +23,24 @@ class Wire:
         self.sent.append(message["text"])
 
 
+class Counted(Viewer):
+    """Counts what it sent and left out."""
+
+    sent = left_out = 0
+
+    def note_sent(self, number):
+        self.sent += number
+
+    def note_left_out(self, number):
+        self.left_out += number
+
+
+def viewer_of(settings, **more):
+    made = Counted(settings, **more)
+    made._count_sent, made._count_left_out = made.note_sent, made.note_left_out
+    return made
+
+
 async def drained(viewer: Viewer, wire: Wire) -> list[str]:
     viewer.end(NORMAL)
     async with asyncio.timeout(10):
@@ -31,7 +49,7 @@ async def drained(viewer: Viewer, wire: Wire) -> list[str]:
 
 
 async def test_items_are_sent_in_order():
-    viewer, wire = Viewer("notice", Streams()), Wire()
+    viewer, wire = viewer_of(Streams()), Wire()
     for text in ("a", "b", "c"):
         viewer.put(text)
     assert await drained(viewer, wire) == ["a", "b", "c"]
@@ -42,7 +60,7 @@ async def test_items_are_sent_in_order():
 
 @pytest.mark.parametrize("bound", [{"queue_items": 2}, {"queue_bytes": 2}])
 async def test_a_viewer_that_does_not_read_is_ended(bound):
-    viewer = Viewer("notice", Streams(**bound))
+    viewer = viewer_of(Streams(**bound))
     for _ in range(2):
         viewer.put("x")
     assert not viewer.slow
@@ -53,7 +71,7 @@ async def test_a_viewer_that_does_not_read_is_ended(bound):
 
 
 async def test_a_tail_misses_items_and_is_told_how_many():
-    viewer, wire = Viewer("tail", Streams(queue_items=2), lossy=True), Wire()
+    viewer, wire = viewer_of(Streams(queue_items=2), lossy=True), Wire()
     for number in range(5):
         viewer.put(str(number))
     wire.open.clear()
