@@ -55,8 +55,10 @@ class FileBus:
             if self._buffered > _MAX_BUFFERED:
                 self._counters.add(_DROPPED)
                 continue
+            # What a device sent may have line breaks, between the parts of its JSON only.
+            value = one.value.replace(b"\n", b" ").replace(b"\r", b" ")
             line = b'{"topic":"%b","key":"%b","value":%b}\n' % (
-                one.topic.encode(), one.key.encode(), one.value,
+                one.topic.encode(), one.key.encode(), value,
             )  # fmt: skip
             self._lines.append(line)
             self._buffered += len(line)

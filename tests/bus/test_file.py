@@ -44,6 +44,14 @@ async def test_messages_are_lines_in_order_and_told_once_written(tmp_path, count
     assert file.stat().st_mode & 0o777 == 0o600
 
 
+async def test_a_message_with_line_breaks_is_one_line(tmp_path, counters):
+    bus = FileBus(tmp_path / "events", 1 << 20, frozenset(), counters)
+    await bus.publish_batch([Message(STATE, "02a0e7000001", b'{"n":\r\n1,\n"x":"a\\nb"}')])
+    await bus.close()
+    (line,) = (tmp_path / "events").read_text().splitlines()
+    assert json.loads(line)["value"] == {"n": 1, "x": "a\nb"}
+
+
 async def test_the_file_is_renamed_at_its_size_and_nothing_is_lost(tmp_path, counters):
     file = tmp_path / "events"
     bus = FileBus(file, 400, frozenset(), counters)
