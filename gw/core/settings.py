@@ -513,8 +513,8 @@ class Streams(Section):
     """Devices whose messages are shown at the same time."""
     queue_items: Count = 2000
     """Items that may wait for one viewer; a tail then misses some, others are ended."""
-    queue_bytes: Size = 8_388_608
-    """The same in characters."""
+    queue_bytes: Size = 2_097_152
+    """The same in characters; one item of any size may wait."""
     max_message_bytes: Size = 8192
     """Largest message of a viewer."""
     authenticate_seconds: Seconds = 10.0

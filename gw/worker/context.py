@@ -46,7 +46,7 @@ class WorkerContext:
         generation: int,
     ) -> None:
         self.settings = settings
-        self.tells_pings = settings.has_bus
+        self.tells_pings = settings.has_bus and "connection" not in settings.bus.skip_topics
         """WebSocket PINGs are published as well."""
         self.counters = counters
         self.uplink = uplink

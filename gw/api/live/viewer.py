@@ -60,7 +60,8 @@ class Viewer:
         """Send a text soon; never blocks."""
         if self.close_code:
             return
-        if len(self._waiting) >= self._max_items or self._bytes + len(text) > self._max_bytes:
+        full = len(self._waiting) >= self._max_items or self._bytes + len(text) > self._max_bytes
+        if full and self._waiting:  # one item of any size is always let through
             self._count_left_out(1)
             if not self._lossy:
                 self.overrun.set()

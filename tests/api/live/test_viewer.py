@@ -70,6 +70,12 @@ async def test_a_viewer_that_does_not_read_is_ended(bound):
     assert (viewer.close_code, viewer.left_out) == (SLOW, 1)
 
 
+async def test_one_item_of_any_size_is_let_through():
+    viewer, wire = viewer_of(Streams(queue_bytes=2)), Wire()
+    viewer.put("large")
+    assert await drained(viewer, wire) == ["large"]
+
+
 async def test_a_tail_misses_items_and_is_told_how_many():
     viewer, wire = viewer_of(Streams(queue_items=2), lossy=True), Wire()
     for number in range(5):
