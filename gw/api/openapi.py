@@ -115,17 +115,19 @@ def _operation(
     if description.answer is not None:
         succeeded["content"] = _json(_schema(description.answer, schema_of))
     refused = _json(schema_of[id(Failure)])
+    if description.status >= 400:
+        succeeded = {"description": "To whatever is no WebSocket upgrade.", "content": refused}
     operation: dict[str, Any] = {
         "operationId": name,
         "tags": [description.tag],
         "summary": description.summary,
         "parameters": _path_parameters(path) + _query_parameters(description.query),
         "responses": {
-            str(description.status): succeeded,
             "400": {"description": "Refused: see `ErrorDescription`.", "content": refused},
             "403": {"description": "No valid token, or not allowed.", "content": refused},
             "404": {"description": "It does not exist.", "content": refused},
             "503": {"description": "Not just now: try again.", "content": refused},
+            str(description.status): succeeded,
         },
     }
     if description.details:

@@ -134,6 +134,7 @@ def _answer(action: str, status: dict[str, Any], **more: str) -> Answer:
     tag=_TAG,
     details="The first frame is `token:<access token>`. Then notifications of the types that the "
     "answer lists. A plain GET is refused with error 1029.",
+    status=400,
     public=True,
 ))  # fmt: skip
 async def ui_socket(request: AnyRequest) -> Answer:
@@ -145,6 +146,7 @@ async def ui_socket(request: AnyRequest) -> Answer:
     "Live telemetry, by WebSocket",
     tag=_TAG,
     details="The URL is that of the answer to `telemetry`. A plain GET is answered 405.",
+    status=405,
     public=True,
 ))  # fmt: skip
 async def telemetry_socket(request: AnyRequest) -> Answer:
@@ -159,6 +161,7 @@ async def telemetry_socket(request: AnyRequest) -> Answer:
     "from and to the device: `time` (ms), `direction` (`received`, `sent`, `session`), `method`, "
     "`size`, `message`; `leftOut` says how many there was no room for. A plain GET is refused "
     "with error 1029.",
+    status=400,
 ))  # fmt: skip
 async def tail_socket(request: AnyRequest, serial_number: FromPath[str]) -> Answer:
     """Refuse what is no upgrade."""
