@@ -100,4 +100,8 @@ class FileBus:
 
 def _open(file: Path) -> int:
     # Events hold what devices tell, passwords too: for the owner only.
-    return os.open(file, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+    descriptor = os.open(file, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+    size = os.fstat(descriptor).st_size
+    if size and os.pread(descriptor, 1, size - 1) != b"\n":
+        os.write(descriptor, b"\n")  # a predecessor was killed in the middle of a line
+    return descriptor

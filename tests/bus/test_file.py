@@ -52,6 +52,15 @@ async def test_a_message_with_line_breaks_is_one_line(tmp_path, counters):
     assert json.loads(line)["value"] == {"n": 1, "x": "a\nb"}
 
 
+async def test_a_line_that_was_cut_off_spoils_no_other(tmp_path, counters):
+    file = tmp_path / "events"
+    file.write_bytes(b'{"topic":"state","key":"02a0')
+    bus = FileBus(file, 1 << 20, frozenset(), counters)
+    await bus.publish_batch([message(1)])
+    await bus.close()
+    assert json.loads(file.read_text().splitlines()[1])["value"] == {"n": 1}
+
+
 async def test_the_file_is_renamed_at_its_size_and_nothing_is_lost(tmp_path, counters):
     file = tmp_path / "events"
     bus = FileBus(file, 400, frozenset(), counters)

@@ -34,7 +34,7 @@ class Events:
     def all(self, topic: str, key: str) -> list[dict[str, Any]]:
         """Values of a topic and key, in order."""
         lines = self.file.read_bytes().split(b"\n")[:-1] if self.file.exists() else []
-        events = [json.loads(line) for line in lines]
+        events = [json.loads(line) for line in lines if line.endswith(b"}}")]
         return [one["value"] for one in events if (one["topic"], one["key"]) == (topic, key)]
 
     async def wait(self, topic: str, key: str, test=lambda payload: True) -> dict[str, Any]:
