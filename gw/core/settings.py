@@ -294,8 +294,8 @@ class Radius(Section):
     session_idle_seconds: Seconds = 600.0
     """Silence after which an accounting session is forgotten."""
     require_message_authenticator: bool = False
-    """Drop authentication requests without a Message-Authenticator (RFC 3579), which nobody can
-    check."""
+    """Drop authentication packets of devices, and of servers by UDP, without a
+    Message-Authenticator (RFC 3579): they could be forged on their way."""
     max_sessions: Count = 100_000
     """Accounting sessions that are followed."""
     max_sessions_per_device: Count = 2_000

@@ -163,7 +163,8 @@ class Sessions:
                     continue
                 if user and user not in session.user_name.lower():
                     continue
-                if station and station not in plain_mac(session.calling_station_id):
+                # What has no digit at all is nobody's address.
+                if mac and (not station or station not in plain_mac(session.calling_station_id)):
                     continue
                 yield session
 

@@ -307,6 +307,9 @@ class Proxy:
         if not wire.answer_holds(packet, holder.sent.authenticator, holder.server.secret):
             self._tally.dropped("bad_answer", server=holder.server.destination)
             return
+        if isinstance(holder, Attempt) and self._unprotected(endpoint, packet):
+            self._tally.dropped("no_message_authenticator", server=holder.server.destination)
+            return
         if endpoint.health.answered():
             self._tally.server_changed(endpoint, up=True)
         if isinstance(holder, Probe):
@@ -323,6 +326,14 @@ class Proxy:
         self._finish(exchange)
         if exchange.session >= 0:
             self._answer(exchange, holder, packet)
+
+    def _unprotected(self, endpoint: Endpoint, packet: Packet) -> bool:
+        """Tell whether an answer could be forged on its way, which TLS and accounting rule out."""
+        return (
+            self._limits.require_message_authenticator
+            and endpoint.key.transport == "auth"
+            and packet.get(Attr.MESSAGE_AUTHENTICATOR) is None
+        )
 
     def _answer(self, exchange: Exchange, attempt: Attempt, packet: Packet) -> None:
         request = exchange.request

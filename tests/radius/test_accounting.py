@@ -107,6 +107,7 @@ def test_they_are_found_by_device_user_and_station_and_in_pages():
     assert len(list(book.sessions.find(mac="3c22:fb10"))) == 6
     assert len(list(book.sessions.find(serial=serials[1], mac="3c-22"))) == 2
     assert list(book.sessions.find(user_name="nobody")) == []
+    assert list(book.sessions.find(mac="xyz")) == []
     assert book.sessions.owner("a") is None
     book.note(account(Status.START, "only"), serials[1])
     assert book.sessions.owner("only") == serials[1]

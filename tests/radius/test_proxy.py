@@ -50,6 +50,12 @@ def test_a_request_that_nobody_can_check_is_dropped_if_so_set():
     bench.send(signed)
     bench.send(account(1))
     assert bench.asked() == ["1", "1"]
+    bench.answer(0)
+    bench.answer(1)
+    assert bench.drops["no_message_authenticator"] == 2
+    assert [one[2] for one in bench.to_devices] == ["acct"]
+    bench.answer(0, 0, Attribute(Attr.MESSAGE_AUTHENTICATOR, bytes(16)))
+    assert [one[2] for one in bench.to_devices] == ["acct", "auth"]
 
 
 def test_a_request_is_retried_elsewhere_and_a_late_answer_counts():
