@@ -30,12 +30,23 @@ def stored(gateway: Gateway, serial: str) -> list[int]:
     return [json.loads(data)["unit"]["sequence"] for (data,) in rows]
 
 
-class NumberedStates:
-    """`devices` devices that send `states` numbered states each, at full speed."""
+Fault = Callable[[], Awaitable[object]]
 
-    def __init__(self, gateway: Gateway, prefix: str, devices: int, states: int) -> None:
+
+class NumberedStates:
+    """`devices` devices that send numbered states.
+
+    Each sends `states` at full speed; or, if that is 0, one in `pace` seconds until all faults
+    are over.
+    """
+
+    def __init__(
+        self, gateway: Gateway, prefix: str, devices: int, states: int = 0, pace: float = 0.0
+    ) -> None:
         self.gateway = gateway
         self.states = states
+        self.pace = pace
+        self.over = asyncio.Event()
         self.count = devices
         self.serials = pki.numbered_serials(prefix, devices)
         self.boundaries = Boundaries()
@@ -43,24 +54,25 @@ class NumberedStates:
 
     async def _pump(self, device: SimulatedDevice) -> None:
         """Send over as many connections as it takes."""
-        while device.sequence < self.states:
+        while device.sequence < self.states or not (self.states or self.over.is_set()):
             await device.wait_connected(WAIT)
             device.send_state()
             await device.drain()
-            await asyncio.sleep(0)
+            await asyncio.sleep(self.pace)
 
     async def _progress(self, share: float) -> None:
         """Wait until a share of all states is sent."""
-        wanted = share * self.states * self.count
+        wanted = share * self.states * self.count  # 0 if there is no end: at once
         while sum(device.sequence for device in self.devices) < wanted:
             await asyncio.sleep(0.01)  # the simulator tells nobody
 
     async def run(
-        self, faults: list[tuple[float, Callable[[], Awaitable[object]]]]
+        self, faults: list[tuple[float, Fault]], beside: Fault | None = None
     ) -> tuple[int, float]:
-        """Send all states; each fault is done once its share is sent.
+        """Send all states; each fault is done once its share is sent; `beside` runs meanwhile.
 
-        Returns states lost, which must be lost with a connection, and sessions that ended.
+        It has to end by itself once `over` is set. Returns states lost, which must be lost with a
+        connection, and sessions that ended.
         """
         gateway = self.gateway
         pki.device(gateway.pki, self.serials)
@@ -78,9 +90,12 @@ class NumberedStates:
             async with asyncio.timeout(WAIT):
                 await asyncio.gather(*(device.wait_connected(WAIT) for device in self.devices))
             pumps = [asyncio.create_task(self._pump(device)) for device in self.devices]
+            if beside is not None:
+                pumps.append(asyncio.ensure_future(beside()))
             for share, fault in faults:
                 await self._progress(share)
                 await fault()
+            self.over.set()
             async with asyncio.timeout(2 * WAIT):
                 await asyncio.gather(*pumps)
                 # All devices are back, and the gateway has read all that they sent.
@@ -96,23 +111,25 @@ class NumberedStates:
             for task in living:
                 task.cancel()
             await asyncio.gather(*living, return_exceptions=True)
-        return sum(self._lost(serial) for serial in self.serials), ended
+        return sum(self._lost(device) for device in self.devices), ended
 
     async def _last_is_stored(self, device: SimulatedDevice) -> None:
         async with asyncio.timeout(WAIT):
-            while self.states not in (stored(self.gateway, device.serial) or [0])[-1:]:
+            last = device.sequence
+            while last not in (stored(self.gateway, device.serial) or [0])[-1:]:
                 # A device whose last states were lost with its connection sends one more.
                 await asyncio.sleep(0.05)
-                if max(self.boundaries.starts[device.serial]) > self.states:
+                if max(self.boundaries.starts[device.serial]) > last:
                     break
 
-    def _lost(self, serial: str) -> int:
+    def _lost(self, device: SimulatedDevice) -> int:
+        serial, last = device.serial, device.sequence
         numbers = stored(self.gateway, serial)
         assert numbers == sorted(set(numbers)), f"{serial}: doubled or out of order: {numbers}"
-        missing = sorted(set(range(1, self.states + 1)) - set(numbers))
+        missing = sorted(set(range(1, last + 1)) - set(numbers))
         starts = self.boundaries.starts[serial]
         for number in missing:
             # Lost with a killed connection: a gap must end where the next connection begins.
-            end = next(one for one in range(number, self.states + 2) if one not in missing)
+            end = next(one for one in range(number, last + 2) if one not in missing)
             assert end in starts, f"{serial}: {number} is missing within a connection {starts}"
         return len(missing)
