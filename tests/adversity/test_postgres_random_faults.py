@@ -37,12 +37,16 @@ class Writes:
 
     async def go_on(self) -> None:
         number = 0
+        # All are in the store: from here on none may be unknown.
+        gateway, count = self.fleet.gateway, self.fleet.count
+        while gateway.sql("SELECT count(*) FROM devices")[0][0] < count:
+            await asyncio.sleep(0.05)
         while not self.fleet.over.is_set():
             number += 1
             serial = self.chance.choice(self.fleet.serials)
             self.tried.setdefault(serial, []).append(number)
             try:
-                answer = await self.fleet.gateway.configure(serial, {"unit": {"name": str(number)}})
+                answer = await gateway.configure(serial, {"unit": {"name": str(number)}})
             except httpx.HTTPError as error:
                 self.refused[type(error).__name__] += 1
                 continue
@@ -55,6 +59,7 @@ class Writes:
     def check(self) -> None:
         """What is stored is what the last successful write said, or one tried after it."""
         assert self.succeeded
+        assert not [what for what in self.refused if what.startswith("404")]
         rows = self.fleet.gateway.sql(
             "SELECT serial_number, configuration FROM device_documents "
             "WHERE serial_number >= ? AND serial_number < ?", PREFIX, PREFIX + "g",
