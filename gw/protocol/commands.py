@@ -432,7 +432,9 @@ def read_answer(name: str, message: bytes) -> Outcome:
     if answer.result is msgspec.UNSET:
         fault = _loose(answer.error) if answer.error is not msgspec.UNSET else None
         text = fault.get("message") if isinstance(fault, dict) else None
-        return Outcome(1, str(text or "the device answered with an error"), results)
+        return Outcome(
+            1, jsonrpc.storable(str(text or "the device answered with an error")), results
+        )
     result = _loose(answer.result)
     status = result.get("status") if isinstance(result, dict) else None
     if not isinstance(status, dict):
@@ -449,7 +451,8 @@ def read_answer(name: str, message: bytes) -> Outcome:
         text = status.get("result", "")
     if isinstance(text, list):
         text = "; ".join(str(one) for one in text)
-    return Outcome(int(error), text if isinstance(text, str) else "", results)
+    text = jsonrpc.storable(text) if isinstance(text, str) else ""
+    return Outcome(int(error), text, results)
 
 
 def _loose(raw: bytes | msgspec.Raw) -> Any:

@@ -299,12 +299,15 @@ def _read_result(message: bytes) -> Result | None:
         error = msgspec.json.decode(
             answer.error if answer.error is not msgspec.UNSET else b"null", type=_Error
         )
-        return Result(-1, "", 2, error.message or f"JSON-RPC error {error.code}", [])
+        text = jsonrpc.storable(error.message or f"JSON-RPC error {error.code}")
+        return Result(-1, "", 2, text, [])
     body = _decode_result(answer.result)
     status = body.status
     error_code = _integer(status.error)
     if error_code is None:
         return None
+    if not -(2**31) <= error_code < 2**31:
+        error_code = 2  # none that an agent knows: a refusal
     rejected = status.rejected if status.rejected is not msgspec.UNSET else body.rejected
     uuid = _integer(body.uuid)
     return Result(
@@ -344,11 +347,11 @@ def _text(raw: msgspec.Raw | msgspec.UnsetType) -> str:
     if raw is msgspec.UNSET:
         return ""
     value = msgspec.json.decode(raw)
-    if isinstance(value, str):
-        return value
     if isinstance(value, list):
-        return "; ".join(str(one) for one in value)
-    return "" if value is None else bytes(raw).decode()
+        value = "; ".join(str(one) for one in value)
+    elif not isinstance(value, str):
+        value = "" if value is None else bytes(raw).decode()
+    return jsonrpc.storable(value)
 
 
 def read_rejections(raw: msgspec.Raw) -> list[Rejection]:

@@ -118,6 +118,11 @@ def check_values(text: bytes | msgspec.Raw) -> None:
         raise ProtocolError("number_range", f"a value that cannot be read: {error.msg}") from error
 
 
+def storable(text: str, limit: int = 8192) -> str:
+    """Return text for a column: without NUL, which not every database takes, and not too long."""
+    return text.replace("\0", "\ufffd")[:limit] if "\0" in text else text[:limit]
+
+
 def rpc_id(envelope: Envelope) -> int:
     """Return the id of an answer, or 0 if it is not a number that we can have sent."""
     value = envelope.id

@@ -11,7 +11,12 @@ from typing import TYPE_CHECKING, Annotated, Final
 import msgspec
 
 from gw.protocol import quirks
-from gw.protocol.jsonrpc import MalformedMessageError, ProtocolError, check_values
+from gw.protocol.jsonrpc import (
+    MalformedMessageError,
+    ProtocolError,
+    check_values,
+    storable,
+)
 
 if TYPE_CHECKING:
     Uuid = int
@@ -299,12 +304,12 @@ def _storable(method: str, params: Params) -> None:
     for name in _TEXTS.get(method, ()):
         text = getattr(params, name)
         if text is not None and "\0" in text:
-            setattr(params, name, text.replace("\0", "\ufffd"))
+            setattr(params, name, storable(text, len(text)))
     match params:
         case CrashLogParams(loglines=lines) | RecoveryParams(loglines=lines):
-            lines[:] = [line.replace("\0", "\ufffd") for line in lines]
+            lines[:] = [storable(line, len(line)) for line in lines]
         case EventParams(data=EventData(event=(_, payload))):
-            payload.type = payload.type.replace("\0", "\ufffd")
+            payload.type = storable(payload.type)
 
 
 def reported(method: str, params: Params) -> tuple[int, str]:
@@ -359,7 +364,7 @@ def capabilities(raw: bytes | msgspec.Raw) -> Capabilities:
                     continue
                 setattr(found, name, getattr(one, name))
     for name in ("compatible", "model", "platform", "label_macaddr"):
-        setattr(found, name, getattr(found, name).replace("\0", "\ufffd"))
+        setattr(found, name, storable(getattr(found, name)))
     found.platform = found.platform.lower()
     found.compatible = found.compatible or found.model
     return found
