@@ -62,8 +62,8 @@ def main() -> None:
 
 async def _serve(bootstrap: Bootstrap) -> None:
     settings, data = bootstrap.settings, bootstrap.settings.run.data
-    certificate = _certificate(settings.api.certificate, settings.api.key)
     page = metrics.CounterPage(bootstrap.counters_memfd, bootstrap.counters_slot)
+    certificate = _certificate(settings.api.certificate, settings.api.key, _reload_counter(page))
     validation = _validation(settings, page)
     sockets = {name: socket.socket(fileno=fd) for name, fd in bootstrap.sockets.items()}
     sealer = Sealer(_kept("security.sealing_key", sealing_key, settings.security.sealing_key, data))
@@ -195,11 +195,11 @@ async def _run(
     raise SystemExit("a listener ended by itself")
 
 
-def _certificate(file: str, key: str) -> Certificate:
+def _certificate(file: str, key: str, reloaded: Callable[[bool], object]) -> Certificate:
     if not file or not key:
         raise SystemExit("api.certificate and api.key must be set: the API is served by TLS only")
     try:
-        return Certificate(file, key)
+        return Certificate(file, key, reloaded)
     except (OSError, ssl.SSLError, ValueError) as error:
         raise SystemExit(f"api.certificate {file} or api.key {key}: {error}") from None
 
@@ -246,6 +246,12 @@ def _observer(page: metrics.CounterPage) -> Observe:
         page.observe(seconds_index, seconds)
 
     return observe
+
+
+def _reload_counter(page: metrics.CounterPage) -> Callable[[bool], object]:
+    succeeded = metrics.index("gw_certificate_reloads_total", "success")
+    failed = metrics.index("gw_certificate_reloads_total", "failure")
+    return lambda good: page.add(succeeded if good else failed)
 
 
 def _login_counter(page: metrics.CounterPage) -> CountLogin:

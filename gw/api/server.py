@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import socket
 import ssl
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import Any, Final
 
@@ -47,8 +47,14 @@ _encode = msgspec.json.Encoder().encode
 class Certificate:
     """Server certificate of the listeners, and when it ends."""
 
-    def __init__(self, file: str, key: str) -> None:
-        """Load the files. Raises OSError, ssl.SSLError or ValueError if they cannot be used."""
+    def __init__(
+        self, file: str, key: str, reloaded: Callable[[bool], object] = lambda good: None
+    ) -> None:
+        """Load the files. Raises OSError, ssl.SSLError or ValueError if they cannot be used.
+
+        `reloaded` is told of each time that they are read again, and whether it went well.
+        """
+        self._reloaded = reloaded
         self.file = file
         self._key = key
         self.context = _context()
@@ -67,10 +73,12 @@ class Certificate:
             self._load()
         except (OSError, ValueError) as error:
             self._refused = before
+            self._reloaded(False)
             _log.error("certificate not reloaded", file=self.file, error=str(error))
             return
         self._refused = None
         self._files.take(before)
+        self._reloaded(True)
         _log.info("certificate reloaded", file=self.file)
 
     async def follow(self, seconds: float) -> None:

@@ -26,6 +26,7 @@ from gw.store.errors import StoreError
 log = logs.get("admission")
 
 _POLICY_VIOLATION: Final = 1008
+_INTERNAL_ERROR: Final = 1011
 _TRY_AGAIN: Final = 1013
 _WAITING: Final = metrics.index("gw_provisioning_waiting")
 _OVERLOAD: Final = metrics.index("gw_provisioning_lookups_total", "overload")
@@ -162,8 +163,13 @@ class Admission:
             return
         arrival = self._waiting.get(serial)
         self._forget(serial)
-        if arrival is not None:
+        if arrival is None:
+            return
+        try:
             self.decided(arrival._replace(late=True), self._decision(arrival, found))
+        except Exception as error:  # no half-made session: the device comes again
+            log.exception("a device was not admitted", serial=serial, detail=repr(error))
+            self._links.close(arrival.session, serial, _INTERNAL_ERROR, "error")
 
     def _decision(self, arrival: Arrival, found: Found) -> Decision:
         if found.result == "found":

@@ -132,7 +132,8 @@ async def test_reload(listener, files, trust, pki_dir, tmp_path):
 
 
 async def test_changed_files_are_noticed(listener, files, trust, pki_dir, tmp_path, capsys):
-    certificate = Certificate(*files)
+    told = []
+    certificate = Certificate(*files, told.append)
     sock = listening()
     port = sock.getsockname()[1]
     second = Listener(hello, sock, certificate, drain_seconds=2)
@@ -157,6 +158,7 @@ async def test_changed_files_are_noticed(listener, files, trust, pki_dir, tmp_pa
     async with asyncio.timeout(30):
         while await fingerprint(port, trust) == before:
             await asyncio.sleep(0.02)
+    assert told == [False, True]
     # A connection that was there goes on.
     writer.write(b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 1\r\n\r\ny")
     assert await reader.readuntil(b"hello y")
