@@ -136,6 +136,8 @@ def outcome(
     that look for the members of an error find those as well.
     """
     found = command_document(row)
+    if row.status == "executing":
+        found["status"] = "pending"  # sent, and the answer may still come (northbound.md 3)
     if warnings:
         found["warnings"] = warnings
     if not (strict and row.error_code > 0):

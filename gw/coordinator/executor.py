@@ -157,7 +157,7 @@ class Executor:
             attach_type=arguments.get("file", ""),
             deferred=bool(arguments.get("deferred")),
         )
-        self._supersede(serial, name)
+        self._supersede(serial, name, parallel=parallel)
         session = self._presence.of(serial)
         if session is None and not command.later and when <= now:
             raise ApiError(1033, serial)
@@ -207,13 +207,18 @@ class Executor:
         if flight is not None and not flight.system:
             raise ApiError(1145, f"UUID={flight.command} Command=configure")
 
-    def _supersede(self, serial: str, name: str) -> None:
-        """End an unfinished command of the same kind: it ends as such instead of vanishing."""
+    def _supersede(self, serial: str, name: str, *, parallel: bool) -> None:
+        """End an unfinished command of the same kind: it ends as such instead of vanishing.
+
+        Not one that runs beside others, and not one whose file is still to come.
+        """
         for one in self._commands.of_device(serial):
-            if one.name == name and not one.system and one.state is not State.WAITING:
-                self._let_go(one)
-                text = "superseded by a newer command"
-                self._commands.finish(one.uuid, State.EXPIRED, error_text=text)
+            runs_beside = parallel and one.state is not State.PENDING
+            if one.name != name or one.system or one.state is State.WAITING or runs_beside:
+                continue
+            self._let_go(one)
+            text = "superseded by a newer command"
+            self._commands.finish(one.uuid, State.EXPIRED, error_text=text)
 
     # -- sending
 

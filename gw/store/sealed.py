@@ -27,10 +27,13 @@ SEALED: Final[dict[type[msgspec.Struct], tuple[str, ...]]] = {
     rows.DefaultConfigurationRow: ("configuration",),
     rows.ConfigurationRow: ("configuration",),
     rows.CommandRow: ("details",),
+    rows.RadiusPoolsRow: ("document",),
 }
 """The columns with secrets."""
 
-_NAMES: Final = frozenset(name for names in SEALED.values() for name in names)
+_PATCHED: Final = frozenset(
+    name for kind in (rows.DeviceRow, rows.CommandRow) for name in SEALED[kind]
+)
 _EMPTY: Final = ("", "{}")
 
 
@@ -89,6 +92,9 @@ class _Sealing:
     async def unfinished_commands(self, command: str = "") -> list[rows.CommandRow]:
         return self._all_opened(await self._inner.unfinished_commands(command))
 
+    async def radius_pools(self) -> rows.RadiusPoolsRow | None:
+        return self._opened(await self._inner.radius_pools())
+
     async def commit(self, batch: Batch) -> None:
         """Seal what is secret, and write."""
         await self._inner.commit(Batch([self._sealed(op) for op in batch.ops], batch.positions))
@@ -109,9 +115,9 @@ def _sealed_row(op: Any, seal: Callable[[str], str]) -> Op:
 
 def _sealed_values(op: Any, seal: Callable[[str], str]) -> Op:
     values: Mapping[str, Any] = op.values
-    if _NAMES.isdisjoint(values):
+    if _PATCHED.isdisjoint(values):
         return cast(Op, op)
-    changed = {name: seal(value) if name in _NAMES else value for name, value in values.items()}
+    changed = {name: seal(value) if name in _PATCHED else value for name, value in values.items()}
     return cast(Op, msgspec.structs.replace(op, values=changed))
 
 
@@ -119,6 +125,7 @@ _SEALERS: Final[dict[type[Op], Callable[[Any, Callable[[str], str]], Op]]] = {
     interface.PutDevice: _sealed_row,
     interface.PutDefaultConfiguration: _sealed_row,
     interface.PutCommand: _sealed_row,
+    interface.PutRadiusPools: _sealed_row,
     interface.PatchDevice: _sealed_values,
     interface.PatchCommand: _sealed_values,
 }

@@ -180,16 +180,23 @@ async def test_second_answer_of_a_deferred_script_ends_it(gateway, join):
 
 
 async def test_late_answer_is_kept_and_changes_nothing(start_gateway):
-    deadlines = [{"command": "leds", "seconds": 0.5}]
+    deadlines = [{"command": name, "seconds": 0.5} for name in ("leds", "upgrade")]
     gateway = await start_gateway(**{"commands.deadlines": deadlines})
     serial = "02a0d8000005"
     pki.device(gateway.pki, [serial])
     device = SimulatedDevice(
         serial, gateway.pki, "127.0.0.1", gateway.device_port, platform="switch",
-        faults=Faults(silent=frozenset({"leds"})),
+        faults=Faults(silent=frozenset({"leds", "upgrade"})), action_delay=3600,
     )  # fmt: skip
     await device.connect(deadline=WAIT)
     await gateway.wait_device(serial, deviceType="switch")
+    # Firmware is answered after its download: the call ends, the command goes on.
+    uri = "https://firmware.example.org/image.bin"
+    upgrade = (await send(gateway, device, "upgrade", uri=uri)).json()
+    assert (upgrade["status"], upgrade["executed"] > 0) == ("pending", True)
+    message = await device.wait_for("upgrade", WAIT)
+    answer(device, message, error=0, text="Success")
+    await ended(gateway, upgrade["UUID"], status="completed")
     command = (await send(gateway, device, "leds", pattern="on")).json()
     assert (command["status"], command["errorText"]) == ("failed", "no answer came in time")
     message = await device.wait_for("leds", WAIT)
