@@ -12,6 +12,9 @@ from litestar.params import FromPath
 
 from gw.api import body, query
 from gw.api.authentication import Caller
+from gw.api.blacklist_document import (
+    BlacklistDocument,
+)
 from gw.api.context import Context
 from gw.api.documented import documented
 from gw.api.envelope import Answer, AnyRequest, Count, document, empty
@@ -20,15 +23,6 @@ from gw.core.errors import ApiError
 from gw.store.rows import BlacklistRow
 
 _TAG = "Blacklist"
-
-
-class BlacklistDocument(msgspec.Struct, rename="camel"):
-    """A device that is refused at connection."""
-
-    serial_number: str
-    author: str
-    reason: str
-    created: int
 
 
 class BlacklistBody(msgspec.Struct, rename="camel"):

@@ -9,6 +9,7 @@ import msgspec
 from gw.api import visibility
 from gw.protocol.lifecycle import ON_THE_WIRE
 from gw.store.rows import CommandRow
+from gw.validation.problems import Problem
 
 
 class CommandDocument(msgspec.Struct, rename="camel", kw_only=True):
@@ -43,6 +44,13 @@ class CommandDocument(msgspec.Struct, rename="camel", kw_only=True):
     """When the device answered, epoch seconds; 0: it did not."""
     late_answer: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
     """What the device said after the command had ended; it changed nothing."""
+
+
+class ConfigureDocument(CommandDocument, kw_only=True):
+    """A command of `configure`, and what the device cannot do of the configuration."""
+
+    warnings: list[Problem] | msgspec.UnsetType = msgspec.UNSET
+    """By the device's own capabilities; absent if there are none. Ours, not owgw's."""
 
 
 def command_document(row: CommandRow) -> dict[str, Any]:

@@ -17,6 +17,11 @@ from litestar.params import FromPath
 from gw.api import query, visibility
 from gw.api.authentication import Caller
 from gw.api.command_document import CommandDocument
+from gw.api.configuration_history_document import (
+    Difference,
+    History,
+    HistoryDocument,
+)
 from gw.api.configure import outcome
 from gw.api.context import Context
 from gw.api.documented import documented
@@ -33,46 +38,11 @@ _MOST_PATHS: Final = 1000
 _NUMBER: Final = re.compile(r"[1-9][0-9]{0,17}")
 
 
-class HistoryEntry(msgspec.Struct, rename="camel", kw_only=True):
-    """A configuration that was the desired one from `recorded` on."""
-
-    id: int
-    uuid: int = msgspec.field(name="UUID")
-    hash: str
-    recorded: int
-    """Epoch seconds."""
-    author: str
-    through: str
-    """configure, device, onboarding or provisioning."""
-
-
-class History(msgspec.Struct):
-    """Newest first; the first one is the present one."""
-
-    configurations: list[HistoryEntry]
-
-
-class HistoryDocument(HistoryEntry, kw_only=True):
-    """One, whole."""
-
-    configuration: msgspec.Raw
-
-
 class DifferenceQuery(query.Query):
     """With what to compare."""
 
     to: int = 0
     """Id of another one of the device; 0: the present one."""
-
-
-class Difference(msgspec.Struct):
-    """Paths that differ; of a member that is new or gone as a whole only its own."""
-
-    added: list[str]
-    removed: list[str]
-    changed: list[str]
-    omitted: int
-    """Further paths that are not listed."""
 
 
 @get(

@@ -14,7 +14,7 @@ from litestar.params import FromPath
 from gw.api import body, query
 from gw.api.authentication import Caller
 from gw.api.body import ConfigurationField
-from gw.api.command_document import CommandDocument, command_document
+from gw.api.command_document import ConfigureDocument, command_document
 from gw.api.configuration_validation import Validity
 from gw.api.context import Context
 from gw.api.documented import Combined, documented
@@ -52,13 +52,6 @@ class ConfigureBody(msgspec.Struct, rename="camel", kw_only=True):
     """An object, or a string that holds one. Numbers keep their spelling."""
     when: Epoch = 0
     """Epoch seconds; 0: now."""
-
-
-class ConfigureDocument(CommandDocument, kw_only=True):
-    """A command of `configure`, and what the device cannot do of the configuration."""
-
-    warnings: list[Problem] | msgspec.UnsetType = msgspec.UNSET
-    """By the device's own capabilities; absent if there are none. Ours, not owgw's."""
 
 
 @post(

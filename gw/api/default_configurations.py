@@ -13,6 +13,9 @@ from litestar.params import FromPath
 from gw.api import body, query, visibility
 from gw.api.body import ConfigurationField
 from gw.api.context import Context
+from gw.api.default_configuration_document import (
+    DefaultConfigurationDocument,
+)
 from gw.api.documented import documented
 from gw.api.envelope import Answer, AnyRequest, Count, Success, document, empty, success
 from gw.core.errors import ApiError
@@ -24,20 +27,6 @@ _PLATFORMS: Final = ("ap", "switch")
 _LONGEST_NAME: Final = 256
 _IN_ARGUMENTS: Final = 32_768
 """Bytes of a configuration that still goes with the arguments (64 KiB in all)."""
-
-
-class DefaultConfigurationDocument(msgspec.Struct, rename="camel", kw_only=True):
-    """Configuration for new devices of some models."""
-
-    name: str
-    model_ids: list[str]
-    """`compatible` of the devices; `*` is any."""
-    description: str
-    configuration: dict[str, Any]
-    created: int
-    last_modified: int
-    platform: str
-    """ap or switch."""
 
 
 class DefaultConfigurationBody(msgspec.Struct, rename="camel", kw_only=True):

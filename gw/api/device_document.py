@@ -129,6 +129,14 @@ class ConnectionState(msgspec.Struct, rename="camel", kw_only=True):
     verified_certificate: str = "NO_CERTIFICATE"
 
 
+class ConnectionStatistics(msgspec.Struct, rename="camel"):
+    """The fleet in three numbers."""
+
+    connected_devices: int
+    average_connection_time: int
+    connecting_devices: int
+
+
 NO_CONNECTION: Final[dict[str, Any]] = msgspec.to_builtins(ConnectionState())
 _STORED_TOO: Final = frozenset(
     ("UUID", "firmware", "locale", "certificateExpiryDate", "connectReason", "compatible")

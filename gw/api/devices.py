@@ -13,6 +13,7 @@ from gw.api import query
 from gw.api.context import Context
 from gw.api.device_document import (
     ConnectionState,
+    ConnectionStatistics,
     DeviceDocument,
     connection_document,
     device_document,
@@ -77,14 +78,6 @@ class DevicesQuery(query.CountedPage):
     high_limit: int = 100
     include_provisioned: bool = True
     """false: only devices without entity and venue."""
-
-
-class ConnectionStatistics(msgspec.Struct, rename="camel"):
-    """The fleet in three numbers."""
-
-    connected_devices: int
-    average_connection_time: int
-    connecting_devices: int
 
 
 class CompleteInfo(msgspec.Struct, rename="camel"):

@@ -10,7 +10,6 @@ import time
 from pathlib import Path
 from typing import Final
 
-import msgspec
 from litestar import get
 from litestar.di import NamedDependency
 
@@ -19,6 +18,11 @@ from gw.api import query
 from gw.api.context import Context
 from gw.api.documented import Combined, documented
 from gw.api.envelope import Answer, AnyRequest, document
+from gw.api.system_document import (
+    Certificate,
+    SystemInfo,
+    SystemResources,
+)
 from gw.core.errors import ApiError
 
 _STATUS_LINE: Final = re.compile(r"^(VmRSS|VmHWM|VmSize|VmPeak):\s+(\d+) kB$", re.MULTILINE)
@@ -29,37 +33,6 @@ class SystemQuery(query.Query):
 
     command: str = ""
     """info, resources or extraConfiguration."""
-
-
-class Certificate(msgspec.Struct, rename="camel"):
-    """A certificate file and when it ends."""
-
-    filename: str
-    expires_on: int
-
-
-class SystemInfo(msgspec.Struct, rename="camel"):
-    """Answer to `command=info`."""
-
-    version: str
-    uptime: int
-    """Seconds."""
-    start: int
-    os: str
-    processors: int
-    hostname: str
-    certificates: list[Certificate]
-    ui: str = msgspec.field(name="UI", default="")
-
-
-class SystemResources(msgspec.Struct, rename="camel"):
-    """Answer to `command=resources`; memory in kB."""
-
-    number_of_file_descriptors: int
-    curr_real_mem: int
-    peak_real_mem: int
-    curr_virt_mem: int
-    peak_virt_mem: int
 
 
 @get(

@@ -14,6 +14,12 @@ from gw.api.context import Context
 from gw.api.devices import session_statuses
 from gw.api.documented import documented
 from gw.api.envelope import Answer, AnyRequest, Count, document, empty
+from gw.api.reports_document import (
+    CapabilitiesAnswer,
+    HealthAnswer,
+    LogsAnswer,
+    StatisticsAnswer,
+)
 from gw.api.serials import path_serial
 from gw.core.errors import ApiError
 from gw.store.rows import HealthCheckRow
@@ -55,64 +61,6 @@ class LogSpan(Span):
     """Which log lines to delete."""
 
     log_type: int = 0
-
-
-class StatisticsEntry(msgspec.Struct):
-    """One state report."""
-
-    uuid: int = msgspec.field(name="UUID")
-    recorded: int
-    data: dict[str, Any]
-
-
-class StatisticsAnswer(msgspec.Struct, rename="camel"):
-    """State reports, oldest first unless `newest`."""
-
-    data: list[StatisticsEntry]
-    serial_number: str
-
-
-class HealthEntry(msgspec.Struct):
-    """One health check."""
-
-    uuid: int = msgspec.field(name="UUID")
-    sanity: int
-    recorded: int
-    values: dict[str, Any]
-
-
-class HealthAnswer(msgspec.Struct, rename="camel"):
-    """Health checks, oldest first unless `newest`."""
-
-    values: list[HealthEntry]
-    serial_number: str
-
-
-class LogEntry(msgspec.Struct, rename="camel"):
-    """One log line."""
-
-    log: str
-    severity: int
-    recorded: int
-    log_type: int
-    data: dict[str, Any]
-    uuid: int = msgspec.field(name="UUID")
-
-
-class LogsAnswer(msgspec.Struct, rename="camel"):
-    """Log lines, newest first."""
-
-    values: list[LogEntry]
-    serial_number: str
-
-
-class CapabilitiesAnswer(msgspec.Struct, rename="camel"):
-    """What the device said it can do."""
-
-    capabilities: dict[str, Any]
-    first_update: int
-    last_update: int
-    serial_number: str
 
 
 @get(

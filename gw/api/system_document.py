@@ -1,0 +1,36 @@
+"""What runs here, as it is answered (northbound.md 4.12)."""
+
+from __future__ import annotations
+
+import msgspec
+
+
+class Certificate(msgspec.Struct, rename="camel"):
+    """A certificate file and when it ends."""
+
+    filename: str
+    expires_on: int
+
+
+class SystemInfo(msgspec.Struct, rename="camel"):
+    """Answer to `command=info`."""
+
+    version: str
+    uptime: int
+    """Seconds."""
+    start: int
+    os: str
+    processors: int
+    hostname: str
+    certificates: list[Certificate]
+    ui: str = msgspec.field(name="UI", default="")
+
+
+class SystemResources(msgspec.Struct, rename="camel"):
+    """Answer to `command=resources`; memory in kB."""
+
+    number_of_file_descriptors: int
+    curr_real_mem: int
+    peak_real_mem: int
+    curr_virt_mem: int
+    peak_virt_mem: int
