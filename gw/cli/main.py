@@ -22,6 +22,9 @@ _COMMANDS: Final = {
     "doctor": _Entry("gw.cli.doctor", "doctor", "Find what is wrong, and say what to do."),
     "config": _Entry("gw.cli.config", "config", "Show the settings and where they come from."),
     "pki": _Entry("gw.cli.pki", "pki", "Make and revoke certificates."),
+    "migrate-store": _Entry(
+        "gw.cli.migrate_store", "migrate_store", "Copy a SQLite store into PostgreSQL."
+    ),
     "user": _Entry("gw.cli.user", "user", "Repair user accounts."),
     "simulate": _Entry("gw.cli.simulate", "simulate", "Run simulated devices against a gateway."),
     "dev": _Entry("gw.cli.dev", "dev", "Run a gateway with simulated devices, to try it out."),

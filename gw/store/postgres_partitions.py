@@ -88,10 +88,13 @@ async def make_ahead(connection: asyncpg.Connection, now: float) -> None:
     """Make the partitions that are missing; one that cannot be made now is tried again later."""
     there = set(await existing(connection))
     for partition in wanted(now):
-        if partition not in there and not await _change(
-            connection, f"make {partition.name}", _making(partition)
-        ):
+        if partition not in there and not await make(connection, partition):
             return
+
+
+async def make(connection: asyncpg.Connection, partition: Partition) -> bool:
+    """Make a partition; what is in the one for the rest moves into it. False if not now."""
+    return await _change(connection, f"make {partition.name}", _making(partition))
 
 
 async def drop_old(connection: asyncpg.Connection, before: int) -> bool:
