@@ -57,6 +57,7 @@ from gw.api.openapi import Other, handlers_of, openapi_document
 from gw.api.owsec import action_pages, policies
 from gw.api.owsec.parts import SecurityParts
 from gw.api.owsec.routes import ROUTES
+from gw.api.owsec.subscribers import twins
 from gw.core.errors import ApiError
 from gw.store.errors import StoreError
 
@@ -183,12 +184,19 @@ def security_app(
     `parts` are what both have in common.
     """
     other = Other("Gateway", context.api_port)
+    authenticator, world = parts.subscribers
     app = _documented(
-        ROUTES,
+        (*ROUTES, *twins(world)),
         "gw security",
         other,
         context,
-        Gatekeeper(authentication, "owsec", limits, internal_key=internal_key),
+        Gatekeeper(
+            authentication,
+            "owsec",
+            limits,
+            internal_key=internal_key,
+            subscribers=authenticator,
+        ),
         authentication,
         {name: _constant(value) for name, value in parts.dependencies().items()},
         [*policies.pages(context.settings.security), action_pages.account_css],

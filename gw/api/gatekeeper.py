@@ -17,6 +17,7 @@ from gw.security.scopes import allows
 
 _NAME: Final = re.compile(r"[\x21-\x7e]{1,200}\Z")
 """Of a sister service: its public URL."""
+_INVALID: Final = 8
 
 
 class Gatekeeper:
@@ -33,8 +34,13 @@ class Gatekeeper:
         limits: Limits | None = None,
         *,
         internal_key: str = "",
+        subscribers: Authenticator | None = None,
     ) -> None:
-        """Without `limits` nobody's requests are counted."""
+        """Without `limits` nobody's requests are counted.
+
+        `subscribers` resolves the tokens of subscribers, who may call nothing but what is theirs.
+        """
+        self._subscribers = subscribers
         self._authenticator = authenticator
         self._service = service
         self._internal_key = internal_key
@@ -49,7 +55,7 @@ class Gatekeeper:
         if handler.opt.get("public"):
             author.begin(connection, author="", role="", via="sign-in")
             return
-        caller = await self._caller(connection)
+        caller = await self._caller(connection, subscribers="subscribers" in handler.opt)
         if self._limits is not None:
             self._limits.check_caller(caller)
         connection.scope["state"]["caller"] = caller
@@ -57,7 +63,9 @@ class Gatekeeper:
         via = "internal" if caller.internal else f"key {caller.key}" if caller.key else "token"
         author.begin(connection, author=caller.email, role=caller.role, via=via)
 
-    async def _caller(self, connection: ASGIConnection[Any, Any, Any, Any]) -> Caller:
+    async def _caller(
+        self, connection: ASGIConnection[Any, Any, Any, Any], *, subscribers: bool
+    ) -> Caller:
         key = connection.headers.get("x-api-key", "")
         name = connection.headers.get("x-internal-name", "")
         if self._internal_key and name:
@@ -70,7 +78,12 @@ class Gatekeeper:
             if not allows(caller.levels, self._service, method):
                 raise ApiError(7, "the rights of the API key do not reach this")
             return caller
-        return await self._authenticator.caller(bearer(connection))
+        try:
+            return await self._authenticator.caller(bearer(connection))
+        except ApiError as error:
+            if error.number != _INVALID or not subscribers or self._subscribers is None:
+                raise
+        return await self._subscribers.caller(bearer(connection))
 
 
 async def guard(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler) -> None:

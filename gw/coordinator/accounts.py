@@ -23,6 +23,8 @@ class Accounts:
     def operations(self) -> Mapping[str, Operation]:
         """The operations by their names."""
         return {
+            "subscriber.put": self._subscriber_put,
+            "subscriber.delete": self._subscriber_delete,
             "api_key.put": self._api_key_put,
             "api_key.used": self._api_key_used,
             "api_key.delete": self._api_key_delete,
@@ -38,6 +40,13 @@ class Accounts:
         self._work.write(op, size)
         await self._work.durable()
         return {}
+
+    async def _subscriber_put(self, arguments: Arguments, body: bytes) -> dict[str, Any]:
+        row = msgspec.convert(arguments["row"], rows.UserRow)
+        return await self._write(ops.PutSubscriber(row))
+
+    async def _subscriber_delete(self, arguments: Arguments, body: bytes) -> dict[str, Any]:
+        return await self._write(ops.DeleteSubscriber(arguments["id"]))
 
     async def _api_key_put(self, arguments: Arguments, body: bytes) -> dict[str, Any]:
         row = msgspec.convert(arguments["row"], rows.ApiKeyRow)

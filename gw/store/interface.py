@@ -459,6 +459,15 @@ class Reader(Protocol):
     async def token_by_refresh(self, refresh_hash: str) -> rows.TokenRow | None:
         """One token, by its refresh token."""
 
+    async def subscriber(self, id: str) -> rows.UserRow | None:
+        """One subscriber."""
+
+    async def subscriber_by_email(self, email: str) -> rows.UserRow | None:
+        """One subscriber, by lower-case e-mail."""
+
+    async def subscribers(self, *, offset: int = 0, limit: int = 100) -> list[rows.UserRow]:
+        """By e-mail."""
+
     async def tokens_of(self, user_id: str) -> list[rows.TokenRow]:
         """Sessions of a user, oldest first."""
 

@@ -6,6 +6,18 @@ from gw.store import rows
 from gw.store.interface import Op
 
 
+class PutSubscriber(Op):
+    """Insert or replace."""
+
+    row: rows.UserRow
+
+
+class DeleteSubscriber(Op):
+    """Delete a subscriber, with all that is the subscriber's."""
+
+    id: str
+
+
 class PutApiKey(Op):
     """Insert or replace."""
 

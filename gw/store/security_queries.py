@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from typing import Any, Final, TypeVar
 
 from gw.store import rows
-from gw.store.tables import TOKEN, Shape
+from gw.store.tables import TOKEN, USER, Shape
 
 # ruff: noqa: S608 - column lists made from the rows; values are always bound
 
@@ -29,6 +29,19 @@ class SecurityQueries(ABC):
     @abstractmethod
     async def _one(self, shape: Shape[R], table: str, key: str, value: str) -> R | None:
         """Return the row with a key."""
+
+    async def subscriber(self, id: str) -> rows.UserRow | None:
+        """One subscriber."""
+        return await self._one(USER, "subscribers", "id", id)
+
+    async def subscriber_by_email(self, email: str) -> rows.UserRow | None:
+        """One subscriber, by lower-case e-mail."""
+        return await self._one(USER, "subscribers", "email", email)
+
+    async def subscribers(self, *, offset: int = 0, limit: int = 100) -> list[rows.UserRow]:
+        """By e-mail."""
+        sql = f"SELECT {USER.select()} FROM subscribers ORDER BY email LIMIT ? OFFSET ?"
+        return await self._all(USER, sql, limit, offset)
 
     async def tokens_of(self, user_id: str) -> list[rows.TokenRow]:
         """Sessions of a user, oldest first."""

@@ -10,6 +10,7 @@ from gw.store import security_ops as ops
 from gw.store.interface import Op
 from gw.store.tables import Table
 
+SUBSCRIBERS: Final = Table("subscribers", rows.UserRow, "id")
 API_KEYS: Final = Table("api_keys", rows.ApiKeyRow, "id")
 AVATARS: Final = Table("avatars", rows.AvatarRow, "user_id")
 SECRETS: Final = Table("system_secrets", rows.SecretRow, "name")
@@ -57,12 +58,21 @@ def delete_old(into: Any, run: Any) -> None:
 
 def delete_user(into: Any, run: Any) -> None:
     """A user goes with all that is the user's."""
+    _delete_account(into, run, "users")
+
+
+def delete_subscriber(into: Any, run: Any) -> None:
+    """So does a subscriber."""
+    _delete_account(into, run, "subscribers")
+
+
+def _delete_account(into: Any, run: Any, accounts: str) -> None:
     for table in OF_USER:
         into.executemany(
             f"DELETE FROM {table} WHERE user_id = ?",  # noqa: S608
             ((op.id,) for op in run),
         )
-    into.executemany("DELETE FROM users WHERE id = ?", ((op.id,) for op in run))
+    into.executemany(f"DELETE FROM {accounts} WHERE id = ?", ((op.id,) for op in run))  # noqa: S608
 
 
 def writers(
@@ -70,6 +80,8 @@ def writers(
 ) -> dict[type[Op], Callable[[Any, Any], None]]:
     """Return the writers by operation; `many` and `put` make those that are plain."""
     return {
+        ops.PutSubscriber: put(SUBSCRIBERS),
+        ops.DeleteSubscriber: delete_subscriber,
         ops.PutApiKey: put(API_KEYS),
         ops.SetApiKeyUse: many("UPDATE api_keys SET last_use = ? WHERE id = ?", "last_use", "id"),
         ops.DeleteApiKey: many(

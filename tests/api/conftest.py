@@ -214,6 +214,12 @@ class FakeCoordinator:
     async def radius_disconnect(self, given, _):
         return {"ended": 1}
 
+    async def subscriber_put(self, given, _):
+        await self.commit(security_ops.PutSubscriber(row_of(rows.UserRow, given["row"])))
+
+    async def subscriber_delete(self, given, _):
+        await self.commit(security_ops.DeleteSubscriber(given["id"]))
+
     async def api_key_put(self, given, _):
         await self.commit(security_ops.PutApiKey(row_of(rows.ApiKeyRow, given["row"])))
 

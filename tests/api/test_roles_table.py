@@ -30,6 +30,7 @@ READERS = {"root", "admin", "partner", INTERNAL}
 TARGET = "id-target"
 """A user of the role noc, on whom the operations on users are tried."""
 MAKERS_OF_NOC = {"root", "partner", "admin", "system", "noc"}
+MAKERS_OF_SUBSCRIBERS = {"root", "partner", "admin", "system"}
 
 API, SECURITY = "api", "security"
 RESTRICTED = {
@@ -57,6 +58,15 @@ RESTRICTED = {
     (SECURITY, "GET", "/systemSecret/{secret}"): {"root", INTERNAL},
     (SECURITY, "PUT", "/systemSecret/{secret}"): {"root"},
     (SECURITY, "DELETE", "/systemSecret/{secret}"): {"root"},
+    # The target is a subscriber here: whom a role may make is what counts.
+    (SECURITY, "GET", "/subusers"): READERS,
+    (SECURITY, "GET", "/subuser/{id}"): READERS,
+    (SECURITY, "POST", "/subuser/{id}"): MAKERS_OF_SUBSCRIBERS,
+    (SECURITY, "PUT", "/subuser/{id}"): MAKERS_OF_SUBSCRIBERS,
+    (SECURITY, "DELETE", "/subuser/{id}"): MAKERS_OF_SUBSCRIBERS,
+    (SECURITY, "DELETE", "/subavatar/{id}"): {"root"},
+    (SECURITY, "GET", "/subtotp"): EVERYBODY - {INTERNAL},
+    (SECURITY, "POST", "/subavatar/{id}"): EVERYBODY - {INTERNAL},
     # These are about the caller's own account, which a sister service has not.
     (SECURITY, "GET", "/totp"): EVERYBODY - {INTERNAL},
     (SECURITY, "POST", "/avatar/{id}"): EVERYBODY - {INTERNAL},
@@ -67,6 +77,9 @@ VALUES = {"serialNumber": AP, "id": TARGET, "uuid": TARGET, "command": "reboot"}
 BODIES = {
     ("POST", "/user/{id}"): {
         "email": "made@x.org", "userRole": "noc", "currentPassword": "Right-Horse-7",
+    },
+    ("POST", "/subuser/{id}"): {
+        "email": "sub@x.org", "userRole": "subscriber", "currentPassword": "Right-Horse-7",
     },
     ("POST", "/apiKey/{uuid}"): {"name": "made", "expiresOn": int(time.time()) + 1000},
 }  # fmt: skip
@@ -115,6 +128,7 @@ def things():
     """What operations are tried on; put back before each."""
     yield interface.PutDevice(rows.DeviceRow(serial_number=AP, device_type="ap"))
     yield interface.PutUser(rows.UserRow(id=TARGET, email="target@x.org", role="noc"))
+    yield security.PutSubscriber(rows.UserRow(id=TARGET, email="target@x.org", role="subscriber"))
     yield security.PutAvatar(
         rows.AvatarRow(user_id=TARGET, media_type="image/png", image=b"x", modified=1)
     )
@@ -139,8 +153,8 @@ async def ask(client, method, path, headers):
     target = path
     for name, value in VALUES.items():
         target = target.replace("{" + name + "}", value)
-    if (method, path) == ("POST", "/user/{id}"):
-        target = "/user/0"
+    if method == "POST" and path in ("/user/{id}", "/subuser/{id}"):
+        target = path.replace("{id}", "0")
     target = target.replace("{", "").replace("}", "")
     more = {}
     if method in ("POST", "PUT"):

@@ -115,6 +115,28 @@ async def test_a_forgotten_password(shared_gateway, mail_server):
     assert mail_server.empty
 
 
+async def test_a_subscriber_has_links_of_its_own(shared_gateway, mail_server):
+    gateway = shared_gateway
+    new = {"email": "sub@x.org", "userRole": "subscriber", "currentPassword": OLD}
+    await gateway.request("POST", "subuser/0", service="security", json=new)
+
+    async def subscriber(password, query="", **more):
+        body = {"userId": "sub@x.org", "password": password, **more}
+        return await gateway.request(
+            "POST", f"suboauth2{query}", service="security", signed=False, json=body
+        )
+
+    await subscriber("", "?forgotPassword=true")
+    link = link_of(await next_mail(mail_server))
+    assert link["action"] == "sub_password_reset"
+    assert "Choose a new password" in await page(gateway, link)
+    assert "does not work" in await page(gateway, link | {"action": "password_reset"})
+    form = {"password1": NEW, "password2": NEW}
+    assert "Password changed" in await page(gateway, link, form=form)
+    assert code(await subscriber(OLD)) == 2
+    assert (await subscriber(NEW)).status_code == 200
+
+
 async def test_a_newer_link_replaces_the_older(shared_gateway, mail_server):
     gateway = shared_gateway
     user = await make_user(gateway, "twice@x.org")

@@ -34,6 +34,21 @@ async def test_one_key_is_of_one_user(store):
         await write(store, security.PutApiKey(key("b", key_hash="ha")))
 
 
+async def test_subscribers_are_no_users(store):
+    one, two = full(rows.UserRow, id="1", email="b@x"), full(rows.UserRow, id="2", email="a@x")
+    await write(store, security.PutSubscriber(one), security.PutSubscriber(two))
+    await write(store, security.PutApiKey(key("k")))
+    assert await store.subscribers() == [two, one]
+    assert await store.subscribers(offset=1, limit=1) == [one]
+    assert await store.subscriber("1") == one
+    assert await store.subscriber_by_email("a@x") == two
+    assert await store.user("1") is None
+    assert await store.user_by_email("a@x") is None
+    await write(store, security.DeleteSubscriber("1"))
+    assert await store.subscriber("1") is None
+    assert await store.api_keys("1") == []
+
+
 def link(id, action="password_reset", user="1", expires=10):
     return rows.ActionLinkRow(link_hash=id, action=action, user_id=user, created=1, expires=expires)
 

@@ -153,6 +153,9 @@ async def ask_small_tables(read):
     await read.user_by_email("a@x")
     await read.token("h")
     await read.token_by_refresh("r")
+    await read.subscribers()
+    await read.subscriber("1")
+    await read.subscriber_by_email("a@x")
     await read.tokens_of("1")
     await read.api_keys("1")
     await read.api_key("h")
@@ -243,6 +246,8 @@ def every_write():
         ops.PutToken(token),
         ops.DeleteTokens(access_hash="h"),
         ops.DeleteTokens(user_id="1"),
+        security.PutSubscriber(rows.UserRow(id="1", email="a@x")),
+        security.DeleteSubscriber("1"),
         security.PutApiKey(rows.ApiKeyRow(id="k", user_id="1", name="n", key_hash="h")),
         security.SetApiKeyUse("k", 5),
         security.DeleteApiKey("k", "1"),

@@ -36,7 +36,9 @@ _TEXTS: Final = {
 class ActionLinks:
     """Makes links and mails them. One per api process."""
 
-    def __init__(self, context: Context, mailer: Mailer) -> None:
+    def __init__(self, context: Context, mailer: Mailer, prefix: str = "") -> None:
+        """`prefix` begins the names of the actions."""
+        self._prefix = prefix
         self._context = context
         self._mailer = mailer
 
@@ -53,7 +55,7 @@ class ActionLinks:
         now = int(time.time())
         row = ActionLinkRow(
             link_hash=token_hash(id),
-            action=action.value,
+            action=self._prefix + action.value,
             user_id=user.id,
             created=now,
             expires=now + HOURS * 3600,
@@ -61,7 +63,7 @@ class ActionLinks:
         await self._context.coordinator.request("link.put", {"row": msgspec.to_builtins(row)})
         # Not the name by which this client reached us: who asks for the mail does not choose
         # where its link leads.
-        url = f"{self._context.security_url()}/api/v1/actionLink?action={action.value}&id={id}"
+        url = f"{self._context.security_url()}/api/v1/actionLink?action={row.action}&id={id}"
         text = _TEXTS[action](user, url, HOURS)
         self._mailer.send(user.email, text.subject, text.body)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import html
 import time
-from typing import Final
+from typing import Any, Final
 from urllib.parse import parse_qs
 
 import msgspec
@@ -37,6 +37,8 @@ from gw.store.rows import UserRow
 _log = structlog.get_logger("gw.api.actions")
 
 MAX_FORM: Final = 16_384
+_SUBSCRIBERS: Final = "sub_"
+"""Begins the actions of links that were mailed to subscribers."""
 _POLICY: Final = (
     "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; base-uri 'none'; "
     "frame-ancestors 'none'"
@@ -92,19 +94,22 @@ async def read_action_link(
     context: NamedDependency[Context],
     links: NamedDependency[ActionLinks],
     throttle: NamedDependency[Throttle],
+    subscriber_world: NamedDependency[dict[str, Any]],
 ) -> Answer:
     """Answer the page of a link; nothing is changed."""
     throttle.check(request.client.host if request.client else "")
     asked = query.read(request.scope, LinkQuery)
+    if asked.action.startswith(_SUBSCRIBERS):
+        links = subscriber_world["links"]
     user = await links.find(asked.action, asked.id)
     if user is None:
         return _page("Unknown link", _GONE)
-    if asked.action == Action.PASSWORD_RESET:
-        return _form(context, user, asked.id)
+    if asked.action.removeprefix(_SUBSCRIBERS) == Action.PASSWORD_RESET:
+        return _form(context, user, asked.action, asked.id)
     return _page(
         "Confirm your address",
         f"    <p>Confirm that <strong>{html.escape(user.email)}</strong> is your address.</p>\n"
-        + _button(Action.EMAIL_VERIFICATION, asked.id, "", "Confirm"),
+        + _button(asked.action, asked.id, "", "Confirm"),
     )
 
 
@@ -126,10 +131,13 @@ async def submit_action_link(
     passwords: NamedDependency[Passwords],
     links: NamedDependency[ActionLinks],
     throttle: NamedDependency[Throttle],
+    subscriber_world: NamedDependency[dict[str, Any]],
 ) -> Answer:
     """Do what the link is for, and answer how it went."""
     throttle.check(request.client.host if request.client else "")
     action = query.read(request.scope, LinkQuery).action
+    if action.startswith(_SUBSCRIBERS):
+        links, accounts = subscriber_world["links"], subscriber_world["accounts"]
     form = await _read_form(request)
     id = form.get("id", "")
     user = await links.find(action, id)
@@ -139,7 +147,7 @@ async def submit_action_link(
     async with accounts.exclusive(f"links of {user.id}"):
         if await links.find(action, id) is None:  # used by another request meanwhile
             return _page("Unknown link", _GONE)
-        if action == Action.EMAIL_VERIFICATION:
+        if action.removeprefix(_SUBSCRIBERS) == Action.EMAIL_VERIFICATION:
             await _verify(accounts, user.id)
             await links.use_up(user.id)
             return _page(
@@ -149,7 +157,7 @@ async def submit_action_link(
         first, second = form.get("password1", ""), form.get("password2", "")
         fault = await _fault_of(passwords, user, first, second)
         if fault:
-            return _form(context, user, id, fault)
+            return _form(context, user, action, id, fault)
         await _set_password(context, accounts, passwords, user, first)
         await links.use_up(user.id)
     return _page(
@@ -215,7 +223,7 @@ async def _read_form(request: AnyRequest) -> dict[str, str]:
     return {name: values[-1] for name, values in fields.items() if "\0" not in values[-1]}
 
 
-def _form(context: Context, user: UserRow, id: str, fault: str = "") -> Answer:
+def _form(context: Context, user: UserRow, action: str, id: str, fault: str = "") -> Answer:
     rules = context.settings.security
     alert = f'    <p class="bad" role="alert">{html.escape(fault)}</p>\n' if fault else ""
     hint = " ".join(describe_password(rules))
@@ -231,13 +239,13 @@ def _form(context: Context, user: UserRow, id: str, fault: str = "") -> Answer:
         "Choose a new password",
         f"    <p>For <strong>{html.escape(user.email)}</strong>.</p>\n{alert}"
         f'    <p class="faint" id="rules">{hint}</p>\n'
-        + _button(Action.PASSWORD_RESET, id, fields, "Change password"),
+        + _button(action, id, fields, "Change password"),
     )
 
 
-def _button(action: Action, id: str, fields: str, label: str) -> str:
+def _button(action: str, id: str, fields: str, label: str) -> str:
     return (
-        f'    <form method="post" action="actionLink?action={action.value}">\n'
+        f'    <form method="post" action="actionLink?action={html.escape(action)}">\n'
         f'      <input type="hidden" name="id" value="{html.escape(id)}">\n'
         f"{fields}"
         f'      <button type="submit">{label}</button>\n'

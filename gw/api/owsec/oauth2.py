@@ -9,7 +9,7 @@ from litestar import delete, get, post
 from litestar.di import NamedDependency
 from litestar.params import FromPath
 
-from gw.api import body, query
+from gw.api import author, body, query
 from gw.api.authentication import Caller, bearer
 from gw.api.context import Context
 from gw.api.documented import Combined, documented
@@ -146,13 +146,19 @@ async def read_caller(
     **documented("Sign out", tag=_TAG, status=204, public=True),
 )
 async def sign_out(
-    request: AnyRequest, accounts: NamedDependency[Accounts], token: FromPath[str]
+    request: AnyRequest,
+    context: NamedDependency[Context],
+    accounts: NamedDependency[Accounts],
+    token: FromPath[str],
 ) -> Answer:
     """End the session of the bearer token, which must be the one of the path."""
     if token != bearer(request):
         raise ApiError(1018, "the token of the path is not the one of the Authorization header")
     # Nobody is authenticated here: an unknown token must not cost the coordinator anything.
-    if await accounts.session(token) is not None:
+    session = await accounts.session(token)
+    if session is not None:
+        user = await context.reader.user(session.user_id)
+        author.identify(user.email if user else "", user.role if user else "")
         await accounts.close_session(token_hash(token))
     answer = empty(204)
     answer.headers["connection"] = "close"

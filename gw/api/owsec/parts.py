@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from gw.api.authentication import Authenticator
+from gw.api.authentication import Authentication, Authenticator
 from gw.api.context import Context
 from gw.api.owsec.accounts import Accounts
 from gw.api.owsec.action_links import ActionLinks
@@ -15,6 +15,7 @@ from gw.api.owsec.logins import CountLogin, uncounted
 from gw.api.owsec.mailer import Mailer
 from gw.api.owsec.mfa import Mfa
 from gw.api.owsec.sign_in import SignIn
+from gw.api.owsec.subscribers import subscriber_context
 from gw.api.owsec.throttle import Throttle
 from gw.api.owsec.totp import SetUps
 from gw.security.passwords import Passwords
@@ -32,7 +33,10 @@ class SecurityParts:
         sealer: Sealer,
         mailer: Mailer,
         count_login: CountLogin = uncounted,
+        *,
+        links_prefix: str = "",
     ) -> None:
+        """`links_prefix` begins the names of the actions of mailed links."""
         rules = context.settings.security
         self._accounts = Accounts(context, authentication)
         self._passwords = passwords
@@ -41,7 +45,7 @@ class SecurityParts:
         self._count_login = count_login
         self._throttle = Throttle(rules.login_attempts_per_minute)
         self._mfa = Mfa(mailer, sealer)
-        self._links = ActionLinks(context, mailer)
+        self._links = ActionLinks(context, mailer, links_prefix)
         self._signing = SignIn(
             context,
             self._accounts,
@@ -51,6 +55,32 @@ class SecurityParts:
             Throttle(rules.login_attempts_per_user, what="user"),
         )
         self._set_ups = SetUps()
+        self._subscribers: tuple[Authentication, dict[str, Any]] | None = None
+        if not links_prefix:
+            self._subscribers = self.of_subscribers(context, passwords, sealer, mailer, count_login)
+
+    @property
+    def subscribers(self) -> tuple[Authentication, dict[str, Any]]:
+        """Who resolves the tokens of subscribers, and what their handlers ask for."""
+        assert self._subscribers is not None
+        return self._subscribers
+
+    @classmethod
+    def of_subscribers(
+        cls,
+        context: Context,
+        passwords: Passwords,
+        sealer: Sealer,
+        mailer: Mailer,
+        count_login: CountLogin = uncounted,
+    ) -> tuple[Authentication, dict[str, Any]]:
+        """Return who resolves the tokens of subscribers, and what their handlers ask for."""
+        theirs = subscriber_context(context)
+        authentication = Authentication(theirs.reader)
+        parts = cls(
+            theirs, authentication, passwords, sealer, mailer, count_login, links_prefix="sub_"
+        )
+        return authentication, parts.dependencies() | {"context": theirs}
 
     def dependencies(self) -> dict[str, Any]:
         """Return what handlers may ask for, by name."""
@@ -65,4 +95,5 @@ class SecurityParts:
             "mailer": self._mailer,
             "sealer": self._sealer,
             "set_ups": self._set_ups,
+            "subscriber_world": self._subscribers[1] if self._subscribers else {},
         }

@@ -17,6 +17,7 @@ from gw.api.owsec import (
     oauth2,
     preferences,
     secrets,
+    subscribers,
     totp,
     user_changes,
     users,
@@ -33,7 +34,6 @@ ROUTES: Final[tuple[BaseRouteHandler, ...]] = (
     user_changes.change_user,
     user_changes.delete_user,
     validation.validate_token,
-    validation.validate_sub_token,
     validation.validate_api_key,
     api_keys.list_api_keys,
     api_keys.create_api_key,
@@ -56,4 +56,5 @@ ROUTES: Final[tuple[BaseRouteHandler, ...]] = (
     preferences.replace_preferences,
     endpoints.list_endpoints,
     system.read_system,
+    *subscribers.ABSENT,
 )

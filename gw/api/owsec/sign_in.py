@@ -31,6 +31,8 @@ _log = structlog.get_logger("gw.api.oauth2")
 _MAX_EMAIL: Final = 320
 _MAX_REFRESH: Final = 320
 _FORGOTTEN_AT_A_TIME: Final = 32
+_RESETS_PER_MINUTE: Final = 3
+"""Reset links that are mailed to one user, at most."""
 
 
 class SignIn:
@@ -52,6 +54,7 @@ class SignIn:
         self._mfa = mfa
         self._links = links
         self._throttle = throttle
+        self._forgotten = Throttle(_RESETS_PER_MINUTE)
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def by_password(self, email: str, password: str, new: str | None) -> object:
@@ -136,7 +139,7 @@ class SignIn:
         email = email.strip().lower()
         if not self._links.enabled or len(self._tasks) >= _FORGOTTEN_AT_A_TIME:
             return
-        if len(email) > _MAX_EMAIL or not self._throttle.allows(f"forgotten {email}"):
+        if len(email) > _MAX_EMAIL or not self._forgotten.allows(email):
             return
         task = asyncio.get_running_loop().create_task(
             self._mail_reset(email), context=contextvars.Context()

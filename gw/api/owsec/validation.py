@@ -66,21 +66,6 @@ async def validate_token(
 
 
 @get(
-    "/validateSubToken",
-    **documented(
-        "Resolve a subscriber's token",
-        tag=_TAG,
-        answer=Validated,
-        query=ValidateQuery,
-        details="There are no subscribers in this gateway: always 404.",
-    ),
-)
-async def validate_sub_token() -> Answer:
-    """Refuse: no token is a subscriber's."""
-    raise ApiError(404)
-
-
-@get(
     "/validateApiKey",
     **documented("Resolve an API key", tag=_TAG, answer=ValidatedKey, query=ValidateKeyQuery,
                  details="403: `ErrorCode` 15 its owner is suspended, 7 it is not valid."),

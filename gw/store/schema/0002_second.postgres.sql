@@ -82,6 +82,23 @@ CREATE TABLE api_keys (
 );
 CREATE INDEX api_keys_by_user ON api_keys (user_id, name);
 
+-- As `users`, but for nobody who works with the gateway: no token of theirs opens it.
+CREATE TABLE subscribers (
+    id                      text COLLATE "C" NOT NULL PRIMARY KEY,
+    email                   text COLLATE "C" NOT NULL UNIQUE,
+    name                    text COLLATE "C" NOT NULL,
+    role                    text COLLATE "C" NOT NULL,
+    password                text COLLATE "C" NOT NULL,
+    old_passwords           text COLLATE "C" NOT NULL,
+    change_password         bigint NOT NULL,
+    suspended               bigint NOT NULL,
+    waiting_for_email_check bigint NOT NULL,
+    created                 bigint NOT NULL,
+    modified                bigint NOT NULL,
+    last_login              bigint NOT NULL,
+    document                text COLLATE "C" NOT NULL
+);
+
 CREATE TABLE action_links (
     link_hash text COLLATE "C" NOT NULL PRIMARY KEY,
     action    text COLLATE "C" NOT NULL,

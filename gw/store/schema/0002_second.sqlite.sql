@@ -79,6 +79,23 @@ CREATE TABLE api_keys (
 ) STRICT;
 CREATE INDEX api_keys_by_user ON api_keys (user_id, name);
 
+-- As `users`, but for nobody who works with the gateway: no token of theirs opens it.
+CREATE TABLE subscribers (
+    id                      TEXT NOT NULL PRIMARY KEY,
+    email                   TEXT NOT NULL UNIQUE,
+    name                    TEXT NOT NULL,
+    role                    TEXT NOT NULL,
+    password                TEXT NOT NULL,
+    old_passwords           TEXT NOT NULL,
+    change_password         INTEGER NOT NULL,
+    suspended               INTEGER NOT NULL,
+    waiting_for_email_check INTEGER NOT NULL,
+    created                 INTEGER NOT NULL,
+    modified                INTEGER NOT NULL,
+    last_login              INTEGER NOT NULL,
+    document                TEXT NOT NULL
+) STRICT;
+
 CREATE TABLE action_links (
     link_hash TEXT NOT NULL PRIMARY KEY,
     action    TEXT NOT NULL,
