@@ -127,6 +127,7 @@ async def test_life_of_a_connection(gateway, events, join):
     assert kinds[-1] == "disconnection"
 
 
+@pytest.mark.covers("alarm", "wifiscan", "event")
 async def test_what_devices_send_is_told_as_they_sent_it(events, join):
     serial = "02a0e7100002"
     device = await join(serial)

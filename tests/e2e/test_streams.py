@@ -297,6 +297,8 @@ def push(device: SimulatedDevice, number: int, **more: Any) -> None:
     device.send("telemetry", params | more)
 
 
+@pytest.mark.covers("telemetry")
+@pytest.mark.asks("telemetry")
 async def test_telemetry_reaches_viewers_until_the_last_one_goes(gateway, clients, join):
     serial = "02a0e7200010"
     device = await join(serial)
@@ -527,6 +529,7 @@ async def test_tail_needs_an_administrator_and_a_device(gateway, clients, join):
 # -- venues
 
 
+@pytest.mark.covers("venue_broadcast")
 async def test_venue_broadcasts_reach_the_others_of_the_venue(gateway, join):
     serials = [f"02a0e720003{number}" for number in range(3)]
     devices = [await join(serial) for serial in serials]
