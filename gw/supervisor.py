@@ -22,7 +22,7 @@ from typing import Final, TypeAlias
 
 from gw.core.bootstrap import RingEnds
 from gw.core.settings import Settings
-from gw.ops import logs, metrics
+from gw.ops import log_levels, logs, metrics
 from gw.ops.metrics_exporter import CounterCollector, MetricsEndpoint
 from gw.ops.metrics_queues import QueueProbe, QueueState
 from gw.supervisor_files import Pids, Ready, ReadyFile, lock_data_directory
@@ -166,6 +166,7 @@ class Supervisor:
             {name: port_of(opened) for name, opened in self._single.items()},
         )
         counters = metrics.create(len(names))
+        log_levels.follow(counters, "supervisor")
         self._resources.callback(os.close, counters)
         own = metrics.CounterPage(counters, names.index("supervisor"))
         self._resources.callback(own.close)

@@ -23,6 +23,7 @@ from gw.api.external_security import ExternalSecurity
 from gw.api.limits import LIMITS, Limits
 from gw.api.live.hub import Hub
 from gw.api.notes import Notes
+from gw.api.oui import Vendors
 from gw.api.owsec.logins import CountLogin
 from gw.api.owsec.mailer import OUTCOMES, Mailer
 from gw.api.owsec.parts import SecurityParts
@@ -31,7 +32,7 @@ from gw.core.bootstrap import Bootstrap, announce_ready, load
 from gw.core.settings import Settings
 from gw.files.kept import KeptFiles
 from gw.files.upload import Uploads
-from gw.ops import logs, metrics
+from gw.ops import log_levels, logs, metrics
 from gw.security.internal_key import internal_key
 from gw.security.passwords import Passwords
 from gw.security.sealing import Sealer, sealing_key
@@ -54,6 +55,7 @@ def main() -> None:
     bootstrap = load()
     log = bootstrap.settings.log
     logs.configure(format=log.format, level=log.level, role=bootstrap.role)
+    log_levels.follow(bootstrap.counters_memfd, "api")
     # Its starts and stops say nothing that ours do not, and its warnings of malformed requests
     # are for any stranger to cause: they are counted instead.
     logging.getLogger("uvicorn.error").setLevel(logging.ERROR)
@@ -94,6 +96,8 @@ async def _serve(bootstrap: Bootstrap) -> None:
         note_refusal=notes.refused,
         validation=validation,
         count_terminals=_terminal_counter(bootstrap.counters_memfd),
+        vendors=_vendors(settings),
+        log_levels=log_levels.LogLevels(page, settings.log.level),
     )
     observe = _observer(page)
     mailer = Mailer(settings.mail, _counter(page, "gw_mails_total", OUTCOMES))
@@ -136,7 +140,7 @@ async def _serve(bootstrap: Bootstrap) -> None:
     ]
     mailing = asyncio.create_task(mailer.run())
     try:
-        await _run(bootstrap, listeners, certificate, client, validation)
+        await _run(bootstrap, listeners, certificate, client, context)
     finally:
         mailing.cancel()
         await hub.close()
@@ -153,7 +157,7 @@ async def _run(
     listeners: list[Listener],
     certificate: Certificate,
     client: CoordinatorClient,
-    validation: ConfigurationValidation,
+    context: Context,
 ) -> None:
     """Serve until SIGTERM or SIGINT, or until a listener or a queue fails."""
     loop = asyncio.get_running_loop()
@@ -163,8 +167,10 @@ async def _run(
 
     def reload() -> None:
         certificate.reload()
-        validation.reload()
+        context.validation.reload()
+        context.vendors.reload()
 
+    context.reload = reload
     loop.add_signal_handler(signal.SIGHUP, reload)
     serving = [asyncio.create_task(one.run_until_stopped()) for one in listeners]
     started = asyncio.gather(*(one.wait_started() for one in listeners))
@@ -209,6 +215,13 @@ def _kept(setting: str, key_of: Callable[[str, str], str], configured: str, data
         return key_of(configured, data)
     except (OSError, ValueError) as error:
         raise SystemExit(f"{setting}: {error}") from None
+
+
+def _vendors(settings: Settings) -> Vendors:
+    try:
+        return Vendors(settings.api.oui_file)
+    except (OSError, ValueError) as error:
+        raise SystemExit(f"api.oui_file {settings.api.oui_file}: {error}") from None
 
 
 def _validation(settings: Settings, page: metrics.CounterPage) -> ConfigurationValidation:

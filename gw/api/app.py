@@ -17,14 +17,17 @@ from gw.api import (
     commands,
     configuration_history,
     configure,
+    dashboard,
     default_configurations,
     default_firmwares,
     device,
     device_commands,
     device_deletion,
+    device_events,
     devices,
     docs,
     files,
+    lookups,
     models,
     packages,
     radius_pools,
@@ -32,6 +35,7 @@ from gw.api import (
     rtty,
     scripts,
     system,
+    system_configuration,
     telemetry,
     telemetry_records,
 )
@@ -76,6 +80,7 @@ _GATEWAY: Final[tuple[BaseRouteHandler, ...]] = (
     telemetry_records.read_healthchecks,
     telemetry_records.read_logs,
     telemetry_records.read_capabilities,
+    device_events.read_events,
     telemetry_records.delete_statistics,
     telemetry_records.delete_healthchecks,
     telemetry_records.delete_logs,
@@ -122,12 +127,20 @@ _GATEWAY: Final[tuple[BaseRouteHandler, ...]] = (
     blacklist.change_reason,
     blacklist.allow_device,
     models.read_models,
+    dashboard.read_dashboard,
+    lookups.read_vendors,
+    lookups.read_countries,
+    lookups.read_regulatory,
     radius_pools.read_radius_pools,
     radius_pools.replace_radius_pools,
     radius_pools.delete_radius_pools,
     radius_sessions.list_radius_sessions,
     radius_sessions.end_radius_sessions,
     system.read_system,
+    system.change_system,
+    system_configuration.read_configuration,
+    system_configuration.refuse_change,
+    system_configuration.refuse_reset,
 )
 
 _PUBLIC_ONLY: Final = frozenset(
@@ -150,7 +163,8 @@ def gateway_app(
     if internal_key:
         handlers = tuple(one for one in _GATEWAY if not _PUBLIC_ONLY & set(one.paths))
     gatekeeper = Gatekeeper(authentication, "owgw", limits, internal_key=internal_key)
-    app = _documented(handlers, "gw", other, context, gatekeeper, authentication, {})
+    dependencies = {"dashboard": _constant(dashboard.dashboard_of(context))}
+    app = _documented(handlers, "gw", other, context, gatekeeper, authentication, dependencies)
     return _behind_edge(app, context, observe)
 
 

@@ -13,6 +13,8 @@ from litestar.connection import ASGIConnection
 
 from gw.api.configuration_validation import ConfigurationValidation
 from gw.api.coordinator_client import DEFAULT_SECONDS, Answer
+from gw.api.oui import Vendors
+from gw.api.regulatory_file import Regulatory
 from gw.api.terminal_places import TerminalPlaces
 from gw.core.errors import ApiError
 from gw.core.settings import Settings
@@ -46,6 +48,28 @@ class CertificateExpiry(Protocol):
     """Unix time, seconds."""
 
 
+class LogLevels(Protocol):
+    """Levels of the logs by kind of process."""
+
+    def read(self) -> dict[str, str]:
+        """Return the level of each kind."""
+
+    def set(self, role: str, level: str) -> None:
+        """Set a level."""
+
+
+class FixedLevels:
+    """Of a process that has no say."""
+
+    def read(self) -> dict[str, str]:
+        """Return nothing."""
+        return {}
+
+    def set(self, role: str, level: str) -> None:
+        """Raise KeyError."""
+        raise KeyError(role)
+
+
 def ignored(_error: ApiError) -> None:
     """Take no note of a refusal."""
 
@@ -71,11 +95,17 @@ class Context:
     count_terminals: Callable[[], tuple[int, int]] = lambda: (0, 0)
     """Terminal sessions that there are, and how many there ever were."""
     terminals: TerminalPlaces = field(init=False)
+    vendors: Vendors = field(default_factory=Vendors)
+    regulatory: Regulatory = field(init=False)
+    log_levels: LogLevels = field(default_factory=FixedLevels)
+    reload: Callable[[], None] = lambda: None
+    """Reads certificates and other files again."""
     started: float = field(default_factory=time.time)
 
     def __post_init__(self) -> None:
         """Make what all listeners share."""
         self.terminals = TerminalPlaces(self.settings.rtty, self.count_terminals)
+        self.regulatory = Regulatory(self.settings.api.regulatory_file)
 
     @property
     def max_page(self) -> int:

@@ -11,6 +11,7 @@ from litestar.di import NamedDependency
 
 from gw.api import query
 from gw.api.context import Context
+from gw.api.dashboard import fleet_sessions
 from gw.api.device_document import (
     ConnectionState,
     ConnectionStatistics,
@@ -49,7 +50,7 @@ SORTABLE: Final = {
 _PLATFORMS: Final = ("all", "ap", "switch")
 _STATUSES_AT_ONCE: Final = 40
 """Sessions per request: an answer has to fit the head of a ring's record (64 KiB)."""
-_HEALTH_CHUNK: Final = 1000
+_HEALTH_CHUNK: Final = 500
 _ROWS_AT_ONCE: Final = 50
 
 
@@ -217,10 +218,9 @@ async def _healthy(context: Context, asked: DevicesQuery) -> list[str]:
     serials = await context.reader.serial_numbers()
     found = []
     for start in range(0, len(serials), _HEALTH_CHUNK):
-        statuses = await session_statuses(context, serials[start : start + _HEALTH_CHUNK])
-        for serial, status in statuses.items():
-            sanity = status.get("sanity", 0)
-            if status.get("connected") and asked.low_limit <= sanity <= asked.high_limit:
+        sessions = await fleet_sessions(context, serials[start : start + _HEALTH_CHUNK])
+        for serial, (_, sanity, *_) in sessions.items():
+            if asked.low_limit <= sanity <= asked.high_limit:
                 found.append(serial)
     return sorted(found)
 

@@ -34,3 +34,22 @@ class SystemResources(msgspec.Struct, rename="camel"):
     peak_real_mem: int
     curr_virt_mem: int
     peak_virt_mem: int
+
+
+class TagValue(msgspec.Struct):
+    """A kind of process and the level of its log."""
+
+    tag: str
+    value: str
+
+
+class TagList(msgspec.Struct, rename="camel"):
+    """Answer to `getloglevels`."""
+
+    tag_list: list[TagValue]
+
+
+class Names(msgspec.Struct):
+    """Answer to `getloglevelnames` and `getsubsystemnames`."""
+
+    names: list[str] = msgspec.field(name="list")

@@ -87,7 +87,7 @@ async def read_statistics(
     limit = query.bounded(asked.limit, context.max_page)
     if not asked.newest and (start or end):
         limit = min(limit, _DATED_STATISTICS)
-    rows = await reader.statistics(serial, **_window(asked, limit)) if limit else []
+    rows = await reader.statistics(serial, **window(asked, limit)) if limit else []
     entries = [
         {"UUID": row.uuid, "recorded": row.recorded, "data": msgspec.Raw(row.data.encode())}
         for row in rows
@@ -111,7 +111,7 @@ async def read_healthchecks(
             raise ApiError(404)
         return document(_health(last[0]))
     limit = query.bounded(asked.limit, context.max_page)
-    rows = await context.reader.healthchecks(serial, **_window(asked, limit)) if limit else []
+    rows = await context.reader.healthchecks(serial, **window(asked, limit)) if limit else []
     return document({"values": [_health(row) for row in rows], "serialNumber": serial})
 
 
@@ -126,9 +126,9 @@ async def read_logs(
     serial = path_serial(serial_number)
     asked = query.read(request.scope, LogsQuery)
     limit = query.bounded(asked.limit, context.max_page)
-    window = _window(asked, limit)
-    del window["newest"]
-    rows = await context.reader.logs(serial, log_type=asked.log_type, **window) if limit else []
+    chosen = window(asked, limit)
+    del chosen["newest"]
+    rows = await context.reader.logs(serial, log_type=asked.log_type, **chosen) if limit else []
     entries = [
         {
             "log": row.log,
@@ -228,7 +228,7 @@ async def _delete(
     return empty()
 
 
-def _window(asked: query.Dates, limit: int) -> dict[str, Any]:
+def window(asked: query.Dates, limit: int) -> dict[str, Any]:
     """Return which rows to read; `newest` is without regard to dates and offset."""
     if asked.newest:
         return {"start": 0, "end": 0, "offset": 0, "limit": limit, "newest": True}

@@ -46,7 +46,7 @@ from gw.coordinator.venues import Venues
 from gw.coordinator.work import Committer
 from gw.core.bootstrap import Bootstrap, announce_ready, load
 from gw.core.settings import Settings
-from gw.ops import logs, metrics
+from gw.ops import log_levels, logs, metrics
 from gw.security.administrator import first_administrator
 from gw.security.internal_key import internal_key
 from gw.security.sealing import Sealer, sealing_key
@@ -317,6 +317,7 @@ def main() -> int:
     bootstrap = load()
     settings = bootstrap.settings.log
     logs.configure(format=settings.format, level=settings.level, role="coordinator")
+    log_levels.follow(bootstrap.counters_memfd, "coordinator")
     log = logs.get("coordinator")
     logging.getLogger("httpx").setLevel(logging.WARNING)  # it tells every request
     try:

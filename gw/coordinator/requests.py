@@ -85,6 +85,7 @@ class Requests:
         self._operations: dict[str, Operation] = {
             "device.status": self._device_status,
             "fleet.statistics": self._fleet_statistics,
+            "fleet.sessions": self._fleet_sessions,
             "device.create": self._device_create,
             "device.update": self._device_update,
             "device.delete": self._device_delete,
@@ -204,6 +205,22 @@ class Requests:
 
     async def _fleet_statistics(self, arguments: Arguments, body: bytes) -> dict[str, Any]:
         return self._presence.statistics()
+
+    async def _fleet_sessions(self, arguments: Arguments, body: bytes) -> dict[str, Any]:
+        """Return the sessions of some devices, each as (contact, sanity, verdict, last state)."""
+        found = ((serial, self._presence.of(serial)) for serial in arguments["serials"])
+        return {
+            "sessions": {
+                serial: (
+                    session.last_contact,
+                    session.last_sanity,
+                    session.certificate.verdict,
+                    session.last_state,
+                )
+                for serial, session in found
+                if session is not None
+            }
+        }
 
     # -- devices
 

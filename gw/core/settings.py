@@ -134,6 +134,12 @@ class Api(Section):
     """The same of one client address (IPv6: of one /64), signed in or not."""
     burst_seconds: Seconds = 5.0
     """So many seconds' worth of requests may come at once."""
+    dashboard_seconds: Seconds = 30.0
+    """How old the numbers of `/deviceDashboard` may be; making them reads the whole fleet."""
+    oui_file: str = ""
+    """Vendors of MAC addresses: IEEE's `oui.txt` or CSV, or lines of prefix and name."""
+    regulatory_file: str = ""
+    """Text of the wireless regulatory database (`db.txt` of wireless-regdb); empty: none."""
     cors_origins: list[str] = msgspec.field(default_factory=lambda: ["*"])
     """Origins whose pages may call the API; `*` is any."""
 

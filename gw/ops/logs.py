@@ -32,6 +32,21 @@ _SECRET_TEXTS: Final = (
 _MAX_DEPTH: Final = 6
 _MAX_TEXT: Final = 16_384
 
+_LEVELS: Final = {"debug": 10, "info": 20, "warning": 30, "error": 40}
+_HIGHEST: Final = 50
+_followed: Callable[[], int] | None = None
+
+
+def follow(level: Callable[[], int]) -> None:
+    """From now on write by `level()`, a number of the logging module; 0: as configured."""
+    global _followed  # noqa: PLW0603 - logs are one per process
+    _followed = level
+
+
+def _set_level() -> int:
+    return 0 if _followed is None else _followed()
+
+
 Level = Literal["debug", "info", "warning", "error"]
 
 
@@ -72,6 +87,13 @@ def configure(
         event.setdefault("process", process)
         return event
 
+    number = _LEVELS[level]
+
+    def drop_below(_: Any, method: str, event: MutableMapping[str, Any]) -> Any:
+        if _LEVELS.get(method, _HIGHEST) < (_set_level() or number):
+            raise structlog.DropEvent
+        return event
+
     shared: list[Processor] = [
         structlog.contextvars.merge_contextvars,
         bind_process,
@@ -99,10 +121,9 @@ def configure(
                 pad_event_to=0,
             ),
         ]
-    number = getattr(logging, level.upper())
     structlog.configure(
-        processors=[_add_name, *shared, *render],
-        wrapper_class=structlog.make_filtering_bound_logger(number),
+        processors=[drop_below, _add_name, *shared, *render],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.DEBUG),
         logger_factory=_StderrLogger,
         cache_logger_on_first_use=True,
     )

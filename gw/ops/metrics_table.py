@@ -28,6 +28,7 @@ PROTOCOL_ERRORS = (
     "radius_size", "radius_length",
 )  # fmt: skip
 PUSH_CAUSES = ("connect", "drift", "write", "retry", "hash", "ahead", "operator")
+LOG_ROLES = ("supervisor", "coordinator", "worker", "api", "rtty", "radius")
 RADIUS_KINDS = ("auth", "acct", "coa")
 RADIUS_DIRECTIONS = ("from_device", "to_device", "from_server", "to_server")
 RADIUS_DROPS = (
@@ -288,6 +289,12 @@ TABLE: tuple[Metric, ...] = (
         "gw_firmware_upgrades_total",
         "counter",
         "Upgrades made for devices below the minimum firmware of their type.",
+    ),
+    Metric(
+        "gw_log_level",
+        "gauge",
+        "Log level set at run time, by kind of process: 10 debug to 40 error; 0: as configured.",
+        (("role", LOG_ROLES),),
     ),
     Metric("gw_process_starts_total", "counter", "Starts of this process slot."),
 )

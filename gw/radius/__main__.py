@@ -11,7 +11,7 @@ import uvloop
 
 from gw._native.ring import RingError
 from gw.core.bootstrap import Bootstrap, announce_ready, load
-from gw.ops import logs, metrics
+from gw.ops import log_levels, logs, metrics
 from gw.radius.queues import Queues
 from gw.radius.service import Service
 from gw.radius.udp import SocketError
@@ -45,6 +45,7 @@ def main() -> int:
     bootstrap = load()
     settings = bootstrap.settings.log
     logs.configure(format=settings.format, level=settings.level, role="radius")
+    log_levels.follow(bootstrap.counters_memfd, "radius")
     log = logs.get("radius")
     try:
         uvloop.run(serve(bootstrap))

@@ -11,7 +11,7 @@ from typing import Final
 import uvloop
 
 from gw.core.bootstrap import Bootstrap, announce_ready, load
-from gw.ops import logs, metrics
+from gw.ops import log_levels, logs, metrics
 from gw.rtty.server import TerminalServer
 from gw.security.sealing import Sealer, sealing_key
 from gw.store.errors import StoreError
@@ -53,6 +53,7 @@ def main() -> int:
     bootstrap = load()
     settings = bootstrap.settings.log
     logs.configure(format=settings.format, level=settings.level, role="rtty")
+    log_levels.follow(bootstrap.counters_memfd, "rtty")
     try:
         uvloop.run(serve(bootstrap))
     except (OSError, ValueError) as error:

@@ -30,6 +30,8 @@ class Operation(StrEnum):
     EDIT_SCRIPTS = "edit_scripts"
     READ_AUDIT = "read_audit"
     RADIUS_POOLS = "radius_pools"
+    READ_SETTINGS = "read_settings"
+    RUN_SYSTEM = "run_system"
     SEND_MAIL = "send_mail"
     READ_SECRETS = "read_secrets"
     EDIT_SECRETS = "edit_secrets"
@@ -47,6 +49,8 @@ PERMISSIONS: Final[dict[Operation, frozenset[Role]]] = {
     Operation.EDIT_SCRIPTS: frozenset({Role.ROOT}),
     Operation.READ_AUDIT: _ADMINISTRATORS,
     Operation.RADIUS_POOLS: _ADMINISTRATORS,
+    Operation.READ_SETTINGS: _ADMINISTRATORS,
+    Operation.RUN_SYSTEM: _ADMINISTRATORS | {Role.PARTNER, Role.SYSTEM},
     Operation.SEND_MAIL: _ADMINISTRATORS | {Role.PARTNER},
     Operation.READ_SECRETS: frozenset({Role.ROOT}),
     Operation.EDIT_SECRETS: frozenset({Role.ROOT}),

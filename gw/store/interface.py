@@ -341,6 +341,12 @@ class Reader(Protocol):
     ) -> list[rows.ConfigurationRow]:
         """What a device was to have, newest first; `id`: that one alone."""
 
+    async def fleet(self, *, after: str = "", limit: int = 1000) -> list[rows.FleetRow]:
+        """Some facts of devices, by serial number, those behind `after`."""
+
+    async def newest_states(self, serials: list[str]) -> dict[str, bytes]:
+        """Newest state document of some devices; those without any are left out."""
+
     async def capabilities(self, serial: str) -> rows.CapabilitiesRow | None:
         """Capabilities of one device."""
 
@@ -397,6 +403,21 @@ class Reader(Protocol):
         newest: bool = False,
     ) -> list[rows.CommandRow]:
         """Commands by `submitted`."""
+
+    async def events(
+        self,
+        serial: str,
+        *,
+        start: int = 0,
+        end: int = 0,
+        offset: int = 0,
+        limit: int = 100,
+        newest: bool = False,
+    ) -> list[rows.EventRow]:
+        """Events, as `statistics`."""
+
+    async def count_commands(self) -> dict[str, int]:
+        """Number of commands that are kept, by name."""
 
     async def command(self, uuid: str) -> rows.CommandRow | None:
         """One command."""

@@ -23,6 +23,8 @@ from gw.store.tables import (
     DEVICE,
     DEVICES,
     DOCUMENTS,
+    EVENT,
+    FLEET,
     HEALTHCHECK,
     LOG,
     RADIUS_POOLS,
@@ -166,6 +168,25 @@ class Queries(SecurityQueries):
         )
         return await self._all(CONFIGURATION, sql, serial, limit, offset)
 
+    async def fleet(self, *, after: str = "", limit: int = 1000) -> list[rows.FleetRow]:
+        """Some facts of devices, by serial number, those behind `after`."""
+        sql = (
+            f"SELECT {FLEET.select()} FROM devices WHERE serial_number > ? "
+            "ORDER BY serial_number LIMIT ?"
+        )
+        return await self._all(FLEET, sql, after, limit)
+
+    async def newest_states(self, serials: list[str]) -> dict[str, bytes]:
+        """Newest state document of some devices; those without any are left out."""
+        sql = (
+            "SELECT d.serial_number, (SELECT s.data FROM statistics AS s "
+            "WHERE s.serial_number = d.serial_number ORDER BY s.recorded DESC, s.id DESC LIMIT 1) "
+            "FROM devices AS d "
+            "WHERE d.serial_number IN (SELECT value FROM json_each(?))"
+        )
+        found = await self._cells(sql, json.dumps(serials))
+        return {serial: bytes(data) for serial, data in found if data is not None}
+
     async def capabilities(self, serial: str) -> rows.CapabilitiesRow | None:
         """Capabilities of one device."""
         return await self._one(CAPABILITIES, "capabilities", "serial_number", serial)
@@ -280,6 +301,33 @@ class Queries(SecurityQueries):
             limit=limit,
             newest=newest,
         )
+
+    async def events(
+        self,
+        serial: str,
+        *,
+        start: int = 0,
+        end: int = 0,
+        offset: int = 0,
+        limit: int = 100,
+        newest: bool = False,
+    ) -> list[rows.EventRow]:
+        """Events, as `statistics`."""
+        return await self._records(
+            EVENT,
+            "device_events",
+            serial,
+            start=start,
+            end=end,
+            offset=offset,
+            limit=limit,
+            newest=newest,
+        )
+
+    async def count_commands(self) -> dict[str, int]:
+        """Number of commands that are kept, by name."""
+        found = await self._cells("SELECT command, count(*) FROM commands GROUP BY command")
+        return {name: int(count) for name, count in found}
 
     async def command(self, uuid: str) -> rows.CommandRow | None:
         """One command."""

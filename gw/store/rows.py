@@ -107,6 +107,22 @@ class ShadowRow(Row):
     hold: str
 
 
+class FleetRow(Row):
+    """What the summary of the fleet needs of one device."""
+
+    serial_number: str
+    compatible: str
+    last_recorded_contact: int
+
+
+class EventRow(Row):
+    """One event that a device reported."""
+
+    recorded: int
+    type: str
+    data: str
+
+
 class StatisticsRow(Row):
     """One `state` report."""
 

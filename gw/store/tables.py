@@ -79,6 +79,8 @@ DOCUMENTS: Final = ("configuration", "pending_configuration")
 
 DEVICE: Final = Shape(rows.DeviceRow)
 SHADOW: Final = Shape(rows.ShadowRow)
+FLEET: Final = Shape(rows.FleetRow)
+EVENT: Final = Shape(rows.EventRow)
 STATISTICS: Final = Shape(rows.StatisticsRow)
 HEALTHCHECK: Final = Shape(rows.HealthCheckRow)
 LOG: Final = Shape(rows.LogRow)

@@ -16,7 +16,7 @@ from gw._native.ring import Consumer, Producer, RingError
 from gw.core import records
 from gw.core.bootstrap import Bootstrap, announce_ready, load
 from gw.core.records import RECORD_VERSION, Kind
-from gw.ops import logs, metrics
+from gw.ops import log_levels, logs, metrics
 from gw.worker.context import WorkerContext
 from gw.worker.downlink import Downlink
 from gw.worker.listener import DeviceListener
@@ -92,6 +92,7 @@ def main() -> int:
     bootstrap = load()
     settings = bootstrap.settings.log
     logs.configure(format=settings.format, level=settings.level, role="worker", slot=bootstrap.slot)
+    log_levels.follow(bootstrap.counters_memfd, "worker")
     try:
         uvloop.run(serve(bootstrap))
     except (OSError, ValueError) as error:

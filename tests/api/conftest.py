@@ -106,6 +106,20 @@ class FakeCoordinator:
     async def device_status(self, given, _):
         return {"statuses": {s: self.statuses[s] for s in given["serials"] if s in self.statuses}}
 
+    async def fleet_sessions(self, given, _):
+        found = ((s, self.statuses[s]) for s in given["serials"] if s in self.statuses)
+        return {
+            "sessions": {
+                serial: (
+                    status["lastContact"],
+                    status["sanity"],
+                    status["verifiedCertificate"],
+                    status.get("lastState", 0),
+                )
+                for serial, status in found
+            }
+        }
+
     async def fleet_statistics(self, given, _):
         return {"connectedDevices": 2, "averageConnectionTime": 30, "connectingDevices": 1}
 

@@ -63,7 +63,7 @@ async def test_a_user_may_come_in_by_the_private_listener_too(shared_gateway):
     assert answer.status_code == 200
 
 
-@pytest.mark.parametrize("path", ["system?command=info", "capabilities"])
+@pytest.mark.parametrize("path", ["system?command=info", "capabilities", "deviceDashboard"])
 async def test_what_the_private_listener_does_not_offer(shared_gateway, path):
     answer = await ask(shared_gateway, path, internal(shared_gateway))
     assert answer.status_code == 400

@@ -183,7 +183,9 @@ async def test_delete_device_takes_all_that_belongs_to_it(store):
     for serial, left in ((A, 0), (B, 1)):
         assert (await store.device(serial) is not None) == bool(left)
         assert (await store.capabilities(serial) is not None) == bool(left)
-        for query in (store.statistics, store.healthchecks, store.logs, store.commands):
+        for query in (
+            store.statistics, store.healthchecks, store.logs, store.commands, store.events,
+        ):  # fmt: skip
             assert len(await query(serial)) == left
     assert await store.blacklisted(A) is not None
     await write(store, ops.PutDevice(device(A)))
@@ -270,6 +272,41 @@ async def test_logs_are_newest_first_and_of_one_type(store):
     assert await store.logs(A, log_type=1) == [
         rows.LogRow(log="crash", severity=0, recorded=15, log_type=1, data='{"x":1}', uuid=3)
     ]
+
+
+async def test_events_in_order_with_bounds_and_pages(store):
+    await write(
+        store,
+        *(ops.InsertEvent(A, at, f"t{at}", b'{"n":1}') for at in (30, 10, 20)),
+        ops.InsertEvent(B, 15, "other", b"{}"),
+    )
+    assert await store.events(A, limit=1) == [
+        rows.EventRow(recorded=10, type="t10", data='{"n":1}')
+    ]
+    assert [row.recorded for row in await store.events(A, newest=True)] == [30, 20, 10]
+    assert [row.recorded for row in await store.events(A, start=11, end=30, offset=1)] == [30]
+
+
+async def test_what_the_summary_of_the_fleet_is_made_of(store):
+    await write(
+        store,
+        ops.PutDevice(device(A, compatible="x", last_recorded_contact=7)),
+        ops.PutDevice(device(B)),
+        ops.PutDevice(device(C)),
+        ops.InsertStatistics(A, 1, 10, b'{"n":1}'),
+        ops.InsertStatistics(A, 1, 20, b'{"n":2}'),
+        ops.InsertStatistics(A, 1, 20, b'{"n":3}'),
+        ops.InsertStatistics(B, 1, 20, b'{"n":4}'),
+        ops.PutCommand(command("u1", command="reboot")),
+        ops.PutCommand(command("u2", command="reboot")),
+        ops.PutCommand(command("u3", command="leds")),
+    )
+    assert [row.serial_number for row in await store.fleet(limit=2)] == [C, A]
+    assert await store.fleet(after=C, limit=1) == [
+        rows.FleetRow(serial_number=A, compatible="x", last_recorded_contact=7)
+    ]
+    assert await store.newest_states([A, C]) == {A: b'{"n":3}'}
+    assert await store.count_commands() == {"leds": 1, "reboot": 2}
 
 
 async def test_delete_records(store):

@@ -91,7 +91,9 @@ async def ask(read):
     await read.count_devices("ap")
     await read.serial_numbers(prefix="aa")
     await read.devices_of_venue("v")
-    for query in (read.statistics, read.healthchecks, read.commands):
+    await read.fleet(after=A, limit=10)
+    await read.newest_states([A])
+    for query in (read.statistics, read.healthchecks, read.commands, read.events):
         for newest in (False, True):
             await query(A, newest=newest)
             await query(A, newest=newest, **bounded)
@@ -121,6 +123,7 @@ async def ask_for_whole_indexes(read):
     await read.count_devices()
     await read.serial_numbers()
     await read.serial_numbers(suffix="01")
+    await read.count_commands()
 
 
 async def test_reads_that_walk_a_whole_index_touch_no_row(reader, path):
@@ -128,7 +131,7 @@ async def test_reads_that_walk_a_whole_index_touch_no_row(reader, path):
     await ask_for_whole_indexes(read)
     assert [line.partition(" USING ")[2][:14] for _, line in scans(path, seen)] == [
         "COVERING INDEX"
-    ] * 3
+    ] * 4
 
 
 async def test_another_order_of_devices_is_the_one_scan_and_leaves_documents_alone(reader, path):
@@ -433,7 +436,10 @@ async def test_reads_of_postgres_that_walk_a_whole_index_touch_no_row(filled):
     async with Explaining(filled) as read:
         await ask_for_whole_indexes(read)
         found = await faults(filled, read.asked)
-        assert {(kind, relation) for _, kind, relation in found} == {("Index Only Scan", "devices")}
+        assert {(kind, relation) for _, kind, relation in found} == {
+            ("Index Only Scan", "devices"),
+            ("Index Only Scan", "commands"),
+        }
 
 
 async def test_another_order_of_devices_is_the_one_scan_of_postgres(filled):

@@ -6,7 +6,7 @@ from typing import Final
 
 from litestar.handlers import BaseRouteHandler
 
-from gw.api import system
+from gw.api import system, system_configuration
 from gw.api.owsec import (
     action_pages,
     api_keys,
@@ -57,4 +57,8 @@ ROUTES: Final[tuple[BaseRouteHandler, ...]] = (
     endpoints.list_endpoints,
     system.read_system,
     *subscribers.ABSENT,
+    system.change_system,
+    system_configuration.read_configuration,
+    system_configuration.refuse_change,
+    system_configuration.refuse_reset,
 )

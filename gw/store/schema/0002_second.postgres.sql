@@ -160,3 +160,7 @@ CREATE TABLE radius_pools (
     document text COLLATE "C" NOT NULL,
     modified bigint NOT NULL
 );
+
+-- == summaries ==
+
+CREATE INDEX commands_by_name ON commands (command, id);

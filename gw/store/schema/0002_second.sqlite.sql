@@ -157,3 +157,7 @@ CREATE TABLE radius_pools (
     document TEXT NOT NULL,
     modified INTEGER NOT NULL
 ) STRICT;
+
+-- == summaries ==
+
+CREATE INDEX commands_by_name ON commands (command);

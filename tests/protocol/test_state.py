@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from gw.coordinator.status import summarize
+from gw.protocol.state import summarize
 
 NOTHING = {
     "hasGPS": False, "memoryUsed": 0.0, "load": 0.0, "temperature": 0, "uptime": 0,
@@ -61,8 +61,8 @@ def ssids(*pairs: tuple[dict, int]) -> list[dict]:
     ],
 )
 def test_summary(state, expected):
-    assert summarize(json.dumps(state)) == NOTHING | expected
+    assert summarize(json.dumps(state)).status() == NOTHING | expected
 
 
 def test_text_that_is_no_json():
-    assert summarize("{") == NOTHING
+    assert summarize("{").status() == NOTHING
