@@ -16,7 +16,7 @@ from gw.api.blacklist_document import (
     BlacklistDocument,
 )
 from gw.api.context import Context
-from gw.api.documented import documented
+from gw.api.documented import Combined, documented
 from gw.api.envelope import Answer, AnyRequest, Count, document, empty
 from gw.api.serials import path_serial
 from gw.core.errors import ApiError
@@ -40,7 +40,12 @@ class BlacklistAnswer(msgspec.Struct):
 
 @get(
     "/blacklist",
-    **documented("List refused devices", tag=_TAG, answer=BlacklistAnswer, query=query.CountedPage),
+    **documented(
+        "List refused devices",
+        tag=_TAG,
+        answer=Combined("anyOf", (BlacklistAnswer, Count)),
+        query=query.CountedPage,
+    ),
 )
 async def list_blacklist(request: AnyRequest, context: NamedDependency[Context]) -> Answer:
     """Answer a page of the refused devices, or their number."""

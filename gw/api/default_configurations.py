@@ -16,7 +16,7 @@ from gw.api.context import Context
 from gw.api.default_configuration_document import (
     DefaultConfigurationDocument,
 )
-from gw.api.documented import documented
+from gw.api.documented import Combined, documented
 from gw.api.envelope import Answer, AnyRequest, Count, Success, document, empty, success
 from gw.core.errors import ApiError
 from gw.store.rows import DefaultConfigurationRow
@@ -49,7 +49,7 @@ class DefaultConfigurationsAnswer(msgspec.Struct):
     **documented(
         "List default configurations",
         tag=_TAG,
-        answer=DefaultConfigurationsAnswer,
+        answer=Combined("anyOf", (DefaultConfigurationsAnswer, Count)),
         query=query.CountedPage,
     ),
 )

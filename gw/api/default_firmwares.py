@@ -13,7 +13,7 @@ from litestar.params import FromPath
 
 from gw.api import body, query
 from gw.api.context import Context
-from gw.api.documented import documented
+from gw.api.documented import Combined, documented
 from gw.api.envelope import Answer, AnyRequest, Count, document, empty
 from gw.core.errors import ApiError
 from gw.protocol.firmware import is_below, version_of
@@ -59,7 +59,10 @@ class DefaultFirmwaresAnswer(msgspec.Struct):
 @get(
     "/default_firmwares",
     **documented(
-        "List default firmwares", tag=_TAG, answer=DefaultFirmwaresAnswer, query=query.CountedPage
+        "List default firmwares",
+        tag=_TAG,
+        answer=Combined("anyOf", (DefaultFirmwaresAnswer, Count)),
+        query=query.CountedPage,
     ),
 )
 async def list_default_firmwares(request: AnyRequest, context: NamedDependency[Context]) -> Answer:

@@ -30,6 +30,10 @@ class Description(msgspec.Struct, frozen=True):
     status: int = 200
     public: bool = False
     """No token is needed."""
+    media: str = ""
+    """Content type of an answer that is not JSON."""
+    also: tuple[tuple[int, str], ...] = ()
+    """Further statuses without a body, and what they mean."""
 
 
 def documented(
@@ -42,9 +46,13 @@ def documented(
     details: str = "",
     status: int = 200,
     public: bool = False,
+    media: str = "",
+    also: tuple[tuple[int, str], ...] = (),
 ) -> dict[str, Any]:
     """Return the keyword arguments of a route decorator that describe the route."""
-    description = Description(summary, tag, answer, query, body, details, status, public)
+    description = Description(
+        summary, tag, answer, query, body, details, status, public, media, also
+    )
     return {
         "opt": {"description": description, "public": public},
         # The answers carry their own status; a decorator that knew 204 would refuse them.

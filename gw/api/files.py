@@ -31,7 +31,16 @@ async def _command(request: AnyRequest, context: Context, uuid: str) -> CommandR
     return row
 
 
-@get("/file/{uuid:str}", **documented("Download what a device uploaded", tag=_TAG, query=FileQuery))
+@get(
+    "/file/{uuid:str}",
+    **documented(
+        "Download what a device uploaded",
+        tag=_TAG,
+        query=FileQuery,
+        media="application/octet-stream",
+        also=((202, "The device has not sent it yet."),),
+    ),
+)
 async def download(
     request: AnyRequest, context: NamedDependency[Context], uuid: FromPath[str]
 ) -> Answer | Response[bytes]:

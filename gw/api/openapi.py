@@ -114,6 +114,8 @@ def _operation(
     succeeded: dict[str, Any] = {"description": "Done."}
     if description.answer is not None:
         succeeded["content"] = _json(_schema(description.answer, schema_of))
+    elif description.media:
+        succeeded["content"] = {description.media: {}}
     refused = _json(schema_of[id(Failure)])
     if description.status >= 400:
         succeeded = {"description": "To whatever is no WebSocket upgrade.", "content": refused}
@@ -126,10 +128,13 @@ def _operation(
             "400": {"description": "Refused: see `ErrorDescription`.", "content": refused},
             "403": {"description": "No valid token, or not allowed.", "content": refused},
             "404": {"description": "It does not exist.", "content": refused},
+            "500": {"description": "The gateway failed; its log says why.", "content": refused},
             "503": {"description": "Not just now: try again.", "content": refused},
             str(description.status): succeeded,
         },
     }
+    for status, text in description.also:
+        operation["responses"][str(status)] = {"description": text}
     if description.details:
         operation["description"] = description.details
     if description.body is not None:

@@ -22,6 +22,10 @@ class StatisticsAnswer(msgspec.Struct, rename="camel"):
     serial_number: str
 
 
+class StateDocument(msgspec.Struct):
+    """With `lastOnly`: the newest state as the device sent it."""
+
+
 class HealthEntry(msgspec.Struct):
     """One health check."""
 

@@ -57,7 +57,8 @@ class RttySession(msgspec.Struct, rename="camel", kw_only=True):
         "Open a remote terminal",
         tag="Commands",
         answer=RttySession,
-        details="503 if it is not enabled (rtty.enabled), 1144 if there are too many sessions.",
+        details="1144 if there are too many sessions.",
+        also=((503, "Terminals are not enabled (rtty.enabled)."),),
     ),
 )
 async def open_terminal(

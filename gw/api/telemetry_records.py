@@ -12,12 +12,14 @@ from litestar.params import FromPath
 from gw.api import query
 from gw.api.context import Context
 from gw.api.devices import session_statuses
-from gw.api.documented import documented
+from gw.api.documented import Combined, documented
 from gw.api.envelope import Answer, AnyRequest, Count, document, empty
 from gw.api.reports_document import (
     CapabilitiesAnswer,
     HealthAnswer,
+    HealthEntry,
     LogsAnswer,
+    StateDocument,
     StatisticsAnswer,
 )
 from gw.api.serials import path_serial
@@ -65,7 +67,12 @@ class LogSpan(Span):
 
 @get(
     "/device/{serial_number:str}/statistics",
-    **documented("Read state reports", tag=_TAG, answer=StatisticsAnswer, query=StatisticsQuery),
+    **documented(
+        "Read state reports",
+        tag=_TAG,
+        answer=Combined("anyOf", (StatisticsAnswer, Count, StateDocument)),
+        query=StatisticsQuery,
+    ),
 )
 async def read_statistics(
     request: AnyRequest, context: NamedDependency[Context], serial_number: FromPath[str]
@@ -97,7 +104,12 @@ async def read_statistics(
 
 @get(
     "/device/{serial_number:str}/healthchecks",
-    **documented("Read health checks", tag=_TAG, answer=HealthAnswer, query=HealthQuery),
+    **documented(
+        "Read health checks",
+        tag=_TAG,
+        answer=Combined("anyOf", (HealthAnswer, HealthEntry)),
+        query=HealthQuery,
+    ),
 )
 async def read_healthchecks(
     request: AnyRequest, context: NamedDependency[Context], serial_number: FromPath[str]

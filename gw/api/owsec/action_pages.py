@@ -86,7 +86,8 @@ class LinkQuery(query.Query):
         tag=_TAG,
         query=LinkQuery,
         public=True,
-        details="HTML, also for a link that does not work. Reading it changes nothing.",
+        media="text/html",
+        details="Also for a link that does not work. Reading it changes nothing.",
     ),
 )
 async def read_action_link(
@@ -121,7 +122,8 @@ async def read_action_link(
         tag=_TAG,
         query=LinkQuery,
         public=True,
-        details="A form with `id`, and `password1` and `password2` for a new password. HTML.",
+        details="A form with `id`, and `password1` and `password2` for a new password.",
+        media="text/html",
     ),
 )
 async def submit_action_link(

@@ -43,7 +43,7 @@ class AvatarAnswer(msgspec.Struct, rename="camel", omit_defaults=True):
 
 @get(
     "/avatar/{id:str}",
-    **documented("Read the picture of a user", tag=_TAG, details="The image itself."),
+    **documented("Read the picture of a user", tag=_TAG, media="image/*"),
 )
 async def read_avatar(context: NamedDependency[Context], id: FromPath[str]) -> Answer:
     """Answer the picture."""

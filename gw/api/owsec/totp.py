@@ -101,7 +101,8 @@ class ProofAnswer(msgspec.Struct, rename="camel"):
         "Begin to set up an authenticator app",
         tag=_TAG,
         query=TotpQuery,
-        details="The answer is the QR image (`image/svg+xml`) for the app.",
+        details="The answer is the QR image for the app.",
+        media="image/svg+xml",
     ),
 )
 async def begin_totp(
