@@ -22,7 +22,7 @@ from gw.api.device_document import (
     connection_document,
     device_document,
 )
-from gw.api.devices import complete_infos, session_statuses
+from gw.api.devices import CompleteInfo, complete_infos, session_statuses
 from gw.api.documented import Combined, documented
 from gw.api.envelope import Answer, AnyRequest, document, empty
 from gw.api.serials import path_serial, same_serial
@@ -93,7 +93,12 @@ class DeviceChange(msgspec.Struct, rename="camel", kw_only=True):
 
 @get(
     "/device/{serial_number:str}",
-    **documented("Read a device", tag=_TAG, answer=DeviceDocument, query=DeviceQuery),
+    **documented(
+        "Read a device",
+        tag=_TAG,
+        answer=Combined("anyOf", (DeviceDocument, CompleteInfo)),
+        query=DeviceQuery,
+    ),
 )
 async def read_device(
     request: AnyRequest, context: NamedDependency[Context], serial_number: FromPath[str]
