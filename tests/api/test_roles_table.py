@@ -43,6 +43,11 @@ RESTRICTED = {
     (API, "DELETE", "/script/{scriptId}"): {"root"},
     (API, "PUT", "/radiusProxyConfig"): {*ADMINISTRATORS, INTERNAL},
     (API, "DELETE", "/radiusProxyConfig"): {*ADMINISTRATORS, INTERNAL},
+    **{
+        (service, method, "/systemConfiguration"): ADMINISTRATORS if method == "GET" else {"root"}
+        for service in (API, SECURITY)
+        for method in ("GET", "PUT", "DELETE")
+    },
     (SECURITY, "GET", "/users"): READERS,
     (SECURITY, "GET", "/user/{id}"): READERS,
     (SECURITY, "POST", "/user/{id}"): MAKERS_OF_NOC,
