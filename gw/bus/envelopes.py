@@ -186,3 +186,8 @@ def service_event(
             "version": version,
         }
     )
+
+
+def token_removed(id: int, token: str) -> bytes:
+    """Return the event that tells sister services to forget a token: it is not valid any more."""
+    return _encode({"event": "remove-token", "id": id, "token": token})

@@ -243,6 +243,7 @@ async def serve(bootstrap: Bootstrap) -> None:
     workers = [ends for ends in bootstrap.rings if ends.name.startswith("worker-")]
     intake = Intake(workers, store, work, handlers, counters)
     await patiently(intake.start, _START_SECONDS)
+    services = service_events(settings, bus, number)
     tasks = [
         asyncio.create_task(intake.run()),
         asyncio.create_task(
@@ -250,7 +251,7 @@ async def serve(bootstrap: Bootstrap) -> None:
         ),
         asyncio.create_task(sum_up(announcer, presence, settings)),
         asyncio.create_task(live(streams, telemetry)),
-        asyncio.create_task(service_events(settings, bus, number).run()),
+        asyncio.create_task(services.run()),
     ]
     if proxy is not None:
         tasks.append(asyncio.create_task(radius.run()))
@@ -269,7 +270,7 @@ async def serve(bootstrap: Bootstrap) -> None:
                 settings.configuration.answer_seconds,
                 areas=[
                     Tables(work, links, presence, handlers),
-                    Accounts(work),
+                    Accounts(work, services.remove_token),
                     streams,
                     telemetry,
                     radius,

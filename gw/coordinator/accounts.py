@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import msgspec
@@ -17,12 +17,15 @@ from gw.store.interface import Op
 class Accounts:
     """An area; see gw.coordinator.operations. Users and sessions are in gw.coordinator.tables."""
 
-    def __init__(self, work: Committer) -> None:
+    def __init__(self, work: Committer, announce_removal: Callable[[str], None]) -> None:
+        """`announce_removal` tells sister services of a token that is not valid any more."""
         self._work = work
+        self._announce_removal = announce_removal
 
     def operations(self) -> Mapping[str, Operation]:
         """The operations by their names."""
         return {
+            "token.removed": self._token_removed,
             "subscriber.put": self._subscriber_put,
             "subscriber.delete": self._subscriber_delete,
             "api_key.put": self._api_key_put,
@@ -39,6 +42,11 @@ class Accounts:
     async def _write(self, op: Op, size: int = 1024) -> dict[str, Any]:
         self._work.write(op, size)
         await self._work.durable()
+        return {}
+
+    async def _token_removed(self, arguments: Arguments, body: bytes) -> dict[str, Any]:
+        # Only a token that is none any more: what follows is read by others.
+        self._work.then(lambda: self._announce_removal(arguments["token"]))
         return {}
 
     async def _subscriber_put(self, arguments: Arguments, body: bytes) -> dict[str, Any]:

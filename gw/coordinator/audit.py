@@ -24,7 +24,9 @@ log = logs.get("audit")
 
 UNFINISHED: Final = -1
 _MAX_TEXT: Final = 200
-_READS: Final = frozenset({"device.status", "fleet.statistics", "api_key.used", "audit.refused"})
+_READS: Final = frozenset(
+    {"device.status", "fleet.statistics", "api_key.used", "audit.refused", "token.removed"}
+)
 """Operations that change nothing that an auditor asks about."""
 
 

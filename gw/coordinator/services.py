@@ -1,7 +1,8 @@
 """This gateway's announcements to its sister services, on the topic `service_events`.
 
-`join` at the start, `keep-alive` every 10 s, `leave` at the end (southbound.md 5.2). They carry the
-key to the private listener (northbound.md 2.1): who may read the topic may call the gateway.
+`join` at the start, `keep-alive` every 10 s, `leave` at the end (southbound.md 5.2), and
+`remove-token` when somebody signs out or renews a session (security.md 1.2). The first three carry
+the key to the private listener (northbound.md 2.1): who may read the topic may call the gateway.
 """
 
 from __future__ import annotations
@@ -26,6 +27,12 @@ class ServiceEvents:
         self._private = private
         self._public = public
         self._key = key
+
+    def remove_token(self, token: str) -> None:
+        """Tell sister services, which keep answers about tokens, that one is not valid any more."""
+        if self._bus.wants(topics.SERVICE_EVENTS):
+            value = envelopes.token_removed(self._id, token)
+            self._bus.publish(Message(topics.SERVICE_EVENTS, self._private, value))
 
     async def run(self) -> None:
         """Announce until cancelled."""

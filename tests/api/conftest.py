@@ -228,6 +228,9 @@ class FakeCoordinator:
     async def radius_disconnect(self, given, _):
         return {"ended": 1}
 
+    async def token_removed(self, given, _):
+        pass
+
     async def subscriber_put(self, given, _):
         await self.commit(security_ops.PutSubscriber(row_of(rows.UserRow, given["row"])))
 

@@ -61,10 +61,16 @@ class Accounts:
         for row in (await self._context.reader.tokens_of(user_id))[:-most]:
             await self.close_session(row.access_hash)
 
-    async def close_session(self, access_hash: str) -> None:
-        """Drop a token; from here on it is not accepted."""
-        await self._context.coordinator.request("token.delete", {"access_hash": access_hash})
+    async def close_session(self, access_hash: str, token: str = "") -> None:
+        """Drop a token; from here on it is not accepted.
+
+        With the token itself, which nobody keeps, sister services are told to forget it.
+        """
+        request = self._context.coordinator.request
+        await request("token.delete", {"access_hash": access_hash})
         self._authentication.forget(access_hash)
+        if token:
+            await request("token.removed", {"token": token})
 
     async def close_sessions(self, user_id: str, *, but: str = "") -> None:
         """Drop all tokens of a user; `but`: hash of the access token that stays."""

@@ -159,7 +159,7 @@ async def sign_out(
     if session is not None:
         user = await context.reader.user(session.user_id)
         author.identify(user.email if user else "", user.role if user else "")
-        await accounts.close_session(token_hash(token))
+        await accounts.close_session(token_hash(token), token)
     answer = empty(204)
     answer.headers["connection"] = "close"
     return answer

@@ -128,7 +128,7 @@ class SignIn:
                 raise ApiError(15)
             author.identify(user.email, user.role)
             issued = await self._accounts.open_session(user, refreshed=True)
-            await self._accounts.close_session(session.access_hash)
+            await self._accounts.close_session(session.access_hash, access)
         return _told(issued, user)
 
     def forgotten(self, email: str) -> None:
