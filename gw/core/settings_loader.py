@@ -32,6 +32,7 @@ _PKI_FILES: Final = {
     "api.certificate": "server.pem",
     "api.key": "server.key",
 }
+_THIS_HOST: Final = ("", "localhost", "127.0.0.1", "::1")
 # What a record needs beside the message it carries: its header, its head, and rounding.
 _RECORD_SLACK: Final = 131_072
 
@@ -313,7 +314,6 @@ def _contradictions(settings: Settings, origins: Mapping[str, str]) -> list[str]
             for name, url in (
                 ("api.public_url", settings.api.public_url),
                 ("security.public_url", settings.security.public_url),
-                ("security.external_url", settings.security.external_url),
             )
         ),
         (
@@ -321,6 +321,16 @@ def _contradictions(settings: Settings, origins: Mapping[str, str]) -> list[str]
             re.fullmatch(r"([A-Za-z0-9.-]{1,253}|\[[0-9A-Fa-f:.]+\])?", settings.rtty.public_host)
             is not None,
             lambda: f"expected a host name without port, got {settings.rtty.public_host!r}",
+        ),
+        (
+            "mail.encryption",
+            settings.mail.encryption != "none" or settings.mail.host in _THIS_HOST,
+            lambda: f"none is for a server on this host only, got mail.host {settings.mail.host}",
+        ),
+        (
+            "security.external_url",
+            re.fullmatch(r"(https://[^/\s]+/?)?", settings.security.external_url) is not None,
+            lambda: f"expected https://host:port, got {settings.security.external_url!r}",
         ),
         (
             "security.external_key",

@@ -24,7 +24,7 @@ from cryptography.hazmat.primitives import hashes
 
 import gw
 from gw.cli.main import main
-from gw.core.settings import Security, Settings, Store
+from gw.core.settings import SECRETS, Security, Settings, Store
 from gw.security import pki
 from gw.security.certificates import certificate_pem, key_pem, load_certificate, load_key, new_key
 from gw.security.passwords import Passwords
@@ -146,6 +146,24 @@ def test_config_show_hides_passwords() -> None:
         assert result.exit_code == 0
         assert "postgresql://u:(hidden)@db/gw" in result.output
         assert "hunter2" not in result.output
+
+
+def test_config_show_hides_every_setting_that_is_a_secret() -> None:
+    secret = "hunter2-" * 5
+    for name in sorted(SECRETS):
+        more = ["--set=security.external_url=https://a:1"] if "external" in name else []
+        result = call("config", "show", f"--set={name}={secret}", *more)
+        assert result.exit_code == 0, result.output
+        assert "(hidden)" in result.output, name
+        assert secret not in result.output, name
+
+
+def test_settings_that_look_like_secrets_are_known_to_be() -> None:
+    for section in msgspec.structs.fields(Settings):
+        for field in msgspec.structs.fields(section.type):
+            name = f"{section.name}.{field.name}"
+            if re.search(r"(password|secret|token|_key)$", field.name):
+                assert name in SECRETS, f"{name}: is it a secret?"
 
 
 def test_wrong_settings_end_a_command_with_all_that_is_wrong() -> None:

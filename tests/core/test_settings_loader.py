@@ -107,6 +107,18 @@ def test_variables_that_are_not_settings_are_left_alone() -> None:
         ({"overrides": ["devices.unknown=ask"]}, ["provisioning.url: must be set"]),
         ({"overrides": ["devices.default_country=de"]}, ["two capital letters", "'de'"]),
         ({"overrides": ["security.password_pattern=("]}, ["not a regular expression"]),
+        ({"overrides": ["security.public_url=x"]}, ["security.public_url", "https://host"]),
+        ({"overrides": ["security.internal_key=short"]}, ["security.internal_key", "32"]),
+        ({"overrides": ["security.sealing_key=short"]}, ["security.sealing_key", "32"]),
+        ({"overrides": ["security.external_url=https://a:1"]}, ["external_key", "together"]),
+        (
+            {"overrides": ["security.external_url=http://a:1", "security.external_key=k"]},
+            ["security.external_url", "https://host:port"],
+        ),
+        (
+            {"overrides": ["mail.encryption=none", "mail.host=mx.example.org"]},
+            ["mail.encryption", "mx.example.org"],
+        ),
     ],
 )
 def test_mistakes_are_named(how: dict[str, Any], expected: list[str]) -> None:
