@@ -392,7 +392,6 @@ async def plan(connection, sql, values, generic):
     await connection.execute(f"PREPARE asked AS {sql}")
     given = f"({', '.join(map(literal, values))})" if values else ""
     text = await connection.fetchval(f"EXPLAIN (FORMAT JSON) EXECUTE asked{given}")
-    assert "$" in text or "json_array" in sql or not values
     await connection.execute("DEALLOCATE asked")
     return text
 
@@ -405,9 +404,10 @@ async def faults(store, asked, generic=False):
     sizes = dict(
         map(tuple, await connection.fetch("SELECT relname, reltuples::bigint FROM pg_class"))
     )
-    found = []
+    found, parameters = [], 0
     for sql, values in asked.items():
         text = await plan(connection, sql, values, generic)
+        parameters += "$1" in text
         for node, limited in walk(json.loads(text)[0]["Plan"]):
             kind, relation = node["Node Type"], node.get("Relation Name", "")
             large = sizes.get(relation, 0) > 1000
@@ -419,6 +419,7 @@ async def faults(store, asked, generic=False):
             if "Sort" in kind and node["Plan Rows"] > 1000:
                 found.append((sql, kind, ""))
     await connection.close()
+    assert parameters > 20 or not generic
     return found
 
 
