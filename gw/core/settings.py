@@ -30,7 +30,7 @@ class CaPolicy(Section):
     issuer: str = ""
     """Common name of the issuing CA that this policy is for."""
     subject: str = ""
-    """Its whole subject, as `openssl x509 -noout -subject -nameopt RFC2253` prints it."""
+    """Its whole subject, as openssl prints it with `-nameopt RFC2253,-esc_msb,utf8`."""
     fingerprint: str = ""
     """SHA-256 of its certificate, in hexadecimal, with or without colons."""
     serial_mismatch_bits: Annotated[int, msgspec.Meta(ge=0, le=8)] = 0

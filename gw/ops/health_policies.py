@@ -14,9 +14,11 @@ from cryptography.x509.oid import NameOID
 from gw.core.settings import CaPolicy, Settings
 from gw.ops.health_finding import Finding, fault, good, warning
 from gw.security.signatures import Signer
-from gw.worker.identity import plain_fingerprint
+from gw.worker.identity import name_text, plain_fingerprint
 
 _TOPIC: Final = "admission"
+_LONG: Final = {"userID": "userId"}
+"""Attribute types that OpenSSL names otherwise than cryptography does."""
 
 
 def policy_findings(settings: Settings) -> Iterator[Finding]:
@@ -61,8 +63,18 @@ def _is_for(policy: CaPolicy, certificate: x509.Certificate) -> bool:
     fingerprint = certificate.fingerprint(hashes.SHA256()).hex()
     return (
         policy.issuer in ("", *(name.value for name in names))
-        and policy.subject in ("", certificate.subject.rfc4514_string())
+        and policy.subject in ("", _subject(certificate))
         and plain_fingerprint(policy.fingerprint) in ("", fingerprint)
+    )
+
+
+def _subject(certificate: x509.Certificate) -> str:
+    """Return the subject as a policy writes it."""
+    return name_text(
+        tuple(
+            tuple((_LONG.get(one.oid._name, one.oid._name), str(one.value)) for one in rdn)
+            for rdn in certificate.subject.rdns
+        )
     )
 
 

@@ -29,9 +29,12 @@ Name = tuple[tuple[tuple[str, str], ...], ...]
 _SHORT: Final = {
     "commonName": "CN", "organizationName": "O", "organizationalUnitName": "OU",
     "countryName": "C", "stateOrProvinceName": "ST", "localityName": "L",
-    "domainComponent": "DC", "userId": "UID", "streetAddress": "STREET",
+    "domainComponent": "DC", "userId": "UID", "streetAddress": "street", "surname": "SN",
+    "givenName": "GN", "jurisdictionCountryName": "jurisdictionC",
+    "jurisdictionLocalityName": "jurisdictionL",
+    "jurisdictionStateOrProvinceName": "jurisdictionST",
 }  # fmt: skip
-"""Attribute types that RFC 4514 section 3 abbreviates."""
+"""Attribute types whose short name, which OpenSSL prints, is not the one of `getpeercert()`."""
 
 
 class IdentityError(Exception):
@@ -133,9 +136,9 @@ def issuer_fingerprint(ssl_object: Any) -> str:
 
 
 def name_text(name: Name) -> str:
-    """Return a distinguished name as RFC 4514 writes it: `CN=Issuing CA,O=Acme`."""
+    """Return a distinguished name as OpenSSL prints it for RFC 2253: `CN=Issuing CA,O=Acme`."""
     return ",".join(
-        "+".join(f"{_SHORT.get(kind, kind)}={_escaped(value)}" for kind, value in rdn)
+        "+".join(f"{_SHORT.get(kind, kind)}={_escaped(value)}" for kind, value in reversed(rdn))
         for rdn in reversed(name)
     )
 

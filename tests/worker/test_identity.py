@@ -1,11 +1,16 @@
 """Who a device is by its certificate, for whom it may speak, and why a handshake failed."""
 
 import ssl
+import subprocess
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.x509.oid import NameOID
 
 from gw.core.records import PeerCertificate
 from gw.core.settings import CaPolicy
+from gw.security import certificates
 from gw.worker import identity, tls
 
 ISSUER = "Issuing CA"
@@ -163,13 +168,48 @@ def test_without_a_verified_chain_no_fingerprint_fits():
     [
         (((("organizationName", "gw"),), (("commonName", "a,b+c"),)), r"CN=a\,b\+c,O=gw"),
         (((("commonName", "#x "),),), r"CN=\#x\ "),
-        (((("commonName", "A"), ("userId", "b")),), "CN=A+UID=b"),
+        (((("commonName", "A"), ("userId", "b")),), "UID=b+CN=A"),
         (((("1.2.3.4", 'q"'),),), r"1.2.3.4=q\""),
         ((), ""),
     ],
 )
 def test_names_as_rfc_4514_writes_them(name, text):
     assert identity.name_text(name) == text
+
+
+def test_names_are_those_that_the_documented_command_prints(tmp_path):
+    special = 'v,a+l"\\<>; #\u00e9'
+    plain = {NameOID.COUNTRY_NAME: "XX", NameOID.SERIAL_NUMBER: "a b", NameOID.EMAIL_ADDRESS: "a@b",
+             NameOID.DOMAIN_COMPONENT: "x", NameOID.DN_QUALIFIER: "a b",
+             NameOID.JURISDICTION_COUNTRY_NAME: "YY"}  # fmt: skip
+    kinds = [
+        *plain, NameOID.STATE_OR_PROVINCE_NAME, NameOID.LOCALITY_NAME, NameOID.STREET_ADDRESS,
+        NameOID.ORGANIZATION_NAME, NameOID.ORGANIZATIONAL_UNIT_NAME, NameOID.USER_ID,
+        NameOID.GIVEN_NAME, NameOID.SURNAME, NameOID.TITLE, NameOID.POSTAL_CODE,
+        NameOID.PSEUDONYM, NameOID.BUSINESS_CATEGORY, NameOID.COMMON_NAME,
+    ]  # fmt: skip
+    single = [
+        x509.RelativeDistinguishedName([x509.NameAttribute(kind, plain.get(kind, special))])
+        for kind in kinds
+    ]
+    pair = x509.RelativeDistinguishedName(
+        [x509.NameAttribute(NameOID.COMMON_NAME, "#b "), x509.NameAttribute(NameOID.USER_ID, " c")]
+    )
+    name, key = x509.Name([*single, pair]), certificates.new_key()
+    now = certificates.now()
+    made = (
+        x509.CertificateBuilder().subject_name(name).issuer_name(name).serial_number(5)
+        .public_key(key.public_key()).not_valid_before(now).not_valid_after(now)
+        .sign(key, hashes.SHA256())
+    )  # fmt: skip
+    file = tmp_path / "ca.pem"
+    file.write_bytes(certificates.certificate_pem(made))
+    printed = subprocess.run(
+        ["openssl", "x509", "-noout", "-subject", "-nameopt", "RFC2253,-esc_msb,utf8", "-in", file],
+        capture_output=True, text=True, check=True,
+    ).stdout.removeprefix("subject=").rstrip("\n")  # fmt: skip
+    decoded = ssl._ssl._test_decode_cert(str(file))  # what getpeercert() makes of it
+    assert identity.name_text(decoded["issuer"]) == printed
 
 
 def verification(code: int) -> ssl.SSLCertVerificationError:
