@@ -297,9 +297,21 @@ class Handlers:
     def _message(self, record: Record) -> None:
         serial = serial_from_int(record.serial)
         shadow = self.shadows.cached(serial)
-        if shadow is None or shadow.row.quarantined or self._shut_out(serial, record):
+        if shadow is None:
+            self._stranger(serial, record)
+            return
+        if shadow.row.quarantined or self._shut_out(serial, record):
             return
         self._messages.handle(record, shadow, self._presence.owner(serial, record.session))
+
+    def _stranger(self, serial: str, record: Record) -> None:
+        """Show why an unknown device sends no `connect`: agents say so by a `log` (agents.md)."""
+        head = records.decode(records.DeviceMessage, record.head)
+        if head.method == "log":
+            params = wire.decode("log", record.body)
+            assert isinstance(params, wire.LogParams)
+            log.warning("log of a device that is not in the store", serial=serial,
+                        detail=params.log[:500])  # fmt: skip
 
     def _shut_out(self, serial: str, record: Record) -> bool:
         """A blacklisted device may say nothing, whether it said `connect` or not."""

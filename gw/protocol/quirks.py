@@ -128,7 +128,7 @@ QUIRKS: Final = (
     Quirk(
         "error-text",
         "access point",
-        "`status.error` of a script may be a text: counts as error 1",
+        "`status.error` of a script may be a text: its `result` is the code, else it is 1",
         "agents.md, The other methods",
         "gw/protocol/commands.py",
     ),

@@ -127,6 +127,18 @@ async def test_log_comes_first(gateway: Gateway, make: Make) -> None:
     assert await errors(gateway) == 0
 
 
+async def test_log_of_a_device_that_never_says_connect(gateway: Gateway, make: Make) -> None:
+    """It is not in the store yet: the operator learns its reason from the gateway's log."""
+    device = make("02a0eb000013", faults=Faults(no_capabilities=True))
+    await device.connect(deadline=WAIT)
+    async with asyncio.timeout(WAIT):
+        while not gateway.logged("log of a device that is not in the store"):
+            await asyncio.sleep(0.02)
+    (line,) = gateway.logged("log of a device that is not in the store", serial=device.serial)
+    assert "capabilities" in line["detail"]
+    assert (await gateway.request("GET", f"device/{device.serial}")).status_code == 404
+
+
 @pytest.mark.quirk("log-newline")
 async def test_log_with_a_newline_at_its_end(gateway: Gateway, make: Make) -> None:
     device = await join(gateway, make("02a0eb000004"))
@@ -141,10 +153,10 @@ async def test_switch_refuses_with_logs_and_names_the_refused_uuid(
     gateway: Gateway, make: Make
 ) -> None:
     """The operator sees the reason, nothing is sent again, what is stored stays."""
-    faults = Faults(reject=[Rejection(at="/ethernet", reason="no such port")])
+    faults = Faults(reject=[Rejection(at="/unit/name", value="no", reason="no such port")])
     device = await join(gateway, make("02a0eb000005", platform="switch", faults=faults))
     before = await gateway.device(device.serial)
-    changed = await gateway.configure(device.serial, {"ethernet": [1]})
+    changed = await gateway.configure(device.serial, {"unit": {"name": "no"}})
     command = changed.json()
     assert command["errorCode"] == 2
     assert "no such port" in command["errorText"]
@@ -194,13 +206,14 @@ async def test_refusal_that_names_no_configuration(gateway: Gateway, make: Make)
 @pytest.mark.quirk("rejected-strings")
 async def test_rejections_as_text(gateway: Gateway, make: Make) -> None:
     faults = Faults(
-        reject=[Rejection(at="/radios", value=[9], reason="not a radio")], reject_as_objects=False
+        reject=[Rejection(at="/unit/name", value="no", reason="not a name")],
+        reject_as_objects=False,
     )
     device = await join(gateway, make("02a0eb000008", faults=faults))
-    command = (await gateway.configure(device.serial, {"radios": [9]})).json()
+    command = (await gateway.configure(device.serial, {"unit": {"name": "no"}})).json()
     assert command["errorCode"] == 2
     shown = await gateway.device(device.serial)
-    assert "not a radio" in json.dumps(shown)
+    assert "not a name" in json.dumps(shown)
 
 
 @pytest.mark.quirk("error-answer")
@@ -260,7 +273,8 @@ async def test_status_of_odd_types(gateway: Gateway, make: Make) -> None:
     device.faults = MUTE
     script = base64.b64encode(b"exit 255").decode()
     for status, code, text in (
-        ({"error": "unknown", "result": 255}, 1, ""),
+        ({"error": "unknown", "result": 255}, 255, ""),
+        ({"error": "unknown"}, 1, ""),
         ({"error": 1, "text": ["Ethernet8: no powered device", "x"]}, 1,
          "Ethernet8: no powered device; x"),
         ({"error": 3, "txt": "spelled otherwise"}, 3, "spelled otherwise"),
