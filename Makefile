@@ -10,6 +10,8 @@ STAMP := $(VENV)/.built
 SOURCES := pyproject.toml setup.py deploy/dev/build $(wildcard gw/_native/*.pyx gw/_native/*.pxd)
 # Further arguments: make run ARGS='--devices 500', make test ARGS='-k ring'.
 ARGS ?=
+# Most tests wait for processes that they start, so a few more than there are cores run at a time.
+TEST_PROCESSES ?= $(shell echo $$(( $$(nproc) + 1 )))
 
 .PHONY: help
 help: ## Explain the targets
@@ -32,7 +34,7 @@ run: build ## Run a gateway with 20 simulated devices here; Ctrl-C ends it
 test: check ## Check, then run all tests but the long ones
 	GW_PURE_PYTHON=1 $(BIN)/python -m pytest -q tests/_native/test_confighash.py tests/protocol
 	$(BIN)/python -m pytest -q bench
-	$(BIN)/python -m pytest -m 'not soak' $(ARGS)
+	$(BIN)/python -m pytest -m 'not soak' -n $(TEST_PROCESSES) --dist loadfile $(ARGS)
 
 .PHONY: soak
 soak: build ## Run the long tests (SOAK_SECONDS=600)
