@@ -25,6 +25,7 @@ def order(**more):
     return {"serialNumber": AP, "UUID": 1, "when": 0, "configuration": {"a": 1}} | more
 
 
+@pytest.mark.operation("GET /command/{commandUUID}")
 async def test_configure(api, coordinator):
     coordinator.configure_outcome = {"status": "completed", "results": '{"status":{"error":0}}'}
     text = '{"a": 1.10, "b":18446744073709551616}'
@@ -191,6 +192,7 @@ async def test_any_body_is_answered_in_kind(api, body):
         assert answer.json()["ErrorDescription"][:4] in ("1003", "1008", "1018", "1030")
 
 
+@pytest.mark.operation("GET /commands", "DELETE /commands", "DELETE /command/{commandUUID}")
 async def test_history(api, store):
     rows = [
         CommandRow(

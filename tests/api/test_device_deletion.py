@@ -40,6 +40,7 @@ async def test_refused(api, fleet, query):
     assert len(await left(api)) == 3
 
 
+@pytest.mark.operation("DELETE /devices")
 async def test_select(api, fleet):
     answer = await api.delete(f"/devices?select={AP.upper()},24f5a207a1ff,{AP}")
     assert (answer.status_code, answer.content) == (200, b"")
@@ -59,6 +60,7 @@ async def test_select(api, fleet):
         ("24f5*&simulatedOnly=true", [AP, SWITCH, SIMULATED]),
     ],
 )
+@pytest.mark.operation("DELETE /devices")
 async def test_pattern(api, fleet, pattern, stay):
     assert (await api.delete(f"/devices?macPattern={pattern}")).status_code == 200
     assert await left(api) == stay
@@ -78,6 +80,7 @@ async def test_simulated_devices_in_the_background(api, fleet, coordinator):
     assert await left(api) == [AP, SWITCH]
 
 
+@pytest.mark.operation("GET /capabilities")
 async def test_models(api, store, devices):
     assert (await api.get("/capabilities")).json() == {"device_types": []}
     raw = '{"compatible":"edgecore_eap101","big":18446744073709551616}'

@@ -29,6 +29,7 @@ def description(answer, status=400):
     return found["ErrorDescription"]
 
 
+@pytest.mark.operation("GET /devices")
 async def test_pages(api):
     async def serials(query):
         return [d["serialNumber"] for d in (await api.get(f"/devices{query}")).json()["devices"]]
@@ -55,6 +56,7 @@ async def test_every_sortable_column(api):
             assert len(answer.json()["devices"]) == 2
 
 
+@pytest.mark.operation("GET /devices")
 async def test_other_forms(api, coordinator, status):
     coordinator.statuses[AP] = status
 
@@ -87,6 +89,7 @@ async def test_bad_queries(api):
     assert description(await api.get(f"/devices?{many}")).startswith("1018: ")
 
 
+@pytest.mark.operation("GET /devices")
 async def test_with_status(api, coordinator, status):
     coordinator.statuses[AP] = status
     found = (await api.get("/devices?deviceWithStatus=true")).json()["devicesWithStatus"]
@@ -113,6 +116,7 @@ async def test_a_page_of_sessions_asks_in_parts(api, coordinator, store):
     assert all(one["connected"] for one in answer.json()["devicesWithStatus"])
 
 
+@pytest.mark.operation("GET /devices", "GET /device/{serialNumber}")
 async def test_complete_info(api, coordinator, store, status):
     coordinator.statuses[AP] = status
     await store.commit(
@@ -131,6 +135,7 @@ async def test_complete_info(api, coordinator, store, status):
     assert many[1]["connectionInfo"]["connected"] is False
 
 
+@pytest.mark.operation("GET /device/{serialNumber}")
 async def test_device(api, store):
     await store.commit(Batch([PutBlacklist(BlacklistRow(serial_number=SWITCH))]))
     answer = await api.get("/device/24:F5:A2-07:A1:30")
@@ -167,6 +172,7 @@ async def test_unknown_and_malformed(api):
         assert description(await api.request(method, path)).startswith("1004: ")
 
 
+@pytest.mark.operation("POST /device/{serialNumber}")
 async def test_create(api):
     text = '{"z":1.0,"big":123456789012345678901234567890,"e":1E+2}'
     body = (
@@ -205,6 +211,7 @@ async def test_create_refused(api, coordinator):
     assert [r for r in coordinator.seen if r.operation == "device.create"] == []
 
 
+@pytest.mark.operation("POST /device/{serialNumber}")
 async def test_validate_only(api):
     async def validate(body):
         return (await api.post(f"/device/{NEW}?validateOnly=true", json=body)).json()
@@ -216,6 +223,7 @@ async def test_validate_only(api):
     assert description(missing).startswith("1097: ")
 
 
+@pytest.mark.operation("PUT /device/{serialNumber}")
 async def test_change(api):
     body = {"notes": [{"note": "one"}], "venue": "v2", "configuration": {"a": 2}, "firmware": "x"}
     found = (await api.put(f"/device/{AP}", json=body)).json()
@@ -228,6 +236,7 @@ async def test_change(api):
     assert description(await api.put(f"/device/{NEW}", json={}), 404).startswith("404: ")
 
 
+@pytest.mark.operation("DELETE /device/{serialNumber}")
 async def test_delete_needs_a_role(api, as_csr):
     refused = await api.delete(f"/device/{AP}", headers=as_csr)
     assert (refused.status_code, refused.json()["ErrorCode"]) == (403, 7)
@@ -236,6 +245,7 @@ async def test_delete_needs_a_role(api, as_csr):
     assert description(await api.delete(f"/device/{AP}"), 404).startswith("404: ")
 
 
+@pytest.mark.operation("GET /device/{serialNumber}/status")
 async def test_status(api, coordinator, status):
     away = (await api.get(f"/device/{AP}/status")).json()
     assert (away["serialNumber"], away["connected"]) == (AP, False)
@@ -251,6 +261,9 @@ async def test_status(api, coordinator, status):
     assert found["hasGPS"] is False
 
 
+@pytest.mark.operation(
+    "GET /device/{serialNumber}/statistics", "DELETE /device/{serialNumber}/statistics"
+)
 async def test_statistics(api, store, coordinator, status):
     rows = [InsertStatistics(AP, 5, t, b'{"n":%d.0}' % t) for t in range(1, 6)]
     await store.commit(Batch(rows))
@@ -276,6 +289,9 @@ async def test_statistics(api, store, coordinator, status):
     assert await times("") == [4, 5]
 
 
+@pytest.mark.operation(
+    "GET /device/{serialNumber}/healthchecks", "DELETE /device/{serialNumber}/healthchecks"
+)
 async def test_healthchecks(api, store):
     await store.commit(Batch([InsertHealthCheck(AP, 5, 90 + t, t, b"{}") for t in (1, 2)]))
     base = f"/device/{AP}/healthchecks"
@@ -288,6 +304,7 @@ async def test_healthchecks(api, store):
     assert description(none, 404)
 
 
+@pytest.mark.operation("GET /device/{serialNumber}/logs", "DELETE /device/{serialNumber}/logs")
 async def test_logs(api, store):
     rows = [InsertLog(AP, 5, 6, kind, 10 + kind, f"line {kind}", b"{}") for kind in (0, 1, 2)]
     await store.commit(Batch(rows))
@@ -300,6 +317,9 @@ async def test_logs(api, store):
     assert len((await api.get(base)).json()["values"]) == 1
 
 
+@pytest.mark.operation(
+    "GET /device/{serialNumber}/capabilities", "DELETE /device/{serialNumber}/capabilities"
+)
 async def test_capabilities(api, store):
     base = f"/device/{AP}/capabilities"
     assert description(await api.get(base), 404)

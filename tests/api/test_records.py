@@ -8,6 +8,13 @@ def description(answer, status=400):
     return answer.json()["ErrorDescription"]
 
 
+@pytest.mark.operation(
+    "GET /default_configurations",
+    "GET /default_configuration/{name}",
+    "POST /default_configuration/{name}",
+    "PUT /default_configuration/{name}",
+    "DELETE /default_configuration/{name}",
+)
 async def test_default_configurations(api):
     url = "/default_configuration/home"
     assert description(await api.get(url), 404)
@@ -60,6 +67,13 @@ async def test_default_configuration_exists_and_large(api):
     assert description(again).startswith("1099: ")
 
 
+@pytest.mark.operation(
+    "GET /blacklist",
+    "GET /blacklist/{serialNumber}",
+    "POST /blacklist/{serialNumber}",
+    "PUT /blacklist/{serialNumber}",
+    "DELETE /blacklist/{serialNumber}",
+)
 async def test_blacklist(api):
     url = f"/blacklist/{AP}"
     assert description(await api.get(url), 404)
@@ -71,6 +85,7 @@ async def test_blacklist(api):
     assert description(await api.post(url, json={"serialNumber": AP})).startswith("1021: ")
     changed = (await api.put(url, json={"serialNumber": AP, "reason": "s"})).json()
     assert changed["reason"] == "s"
+    assert (await api.get(url)).json() == changed
     assert (await api.get("/blacklist?countOnly=true")).json() == {"count": 1}
     assert (await api.get("/blacklist")).json() == {"devices": [changed]}
     assert (await api.get("/blacklist?limit=0")).json() == {"devices": []}
@@ -79,6 +94,7 @@ async def test_blacklist(api):
     assert description(await api.delete(url), 404)
 
 
+@pytest.mark.operation("GET /system")
 async def test_system(api):
     info = (await api.get("/system?command=info")).json()
     assert {"version", "uptime", "start", "os", "processors", "hostname", "UI"} <= set(info)
@@ -94,6 +110,13 @@ async def test_system(api):
 IMAGE = {"uri": "https://images.example/a.bin", "revision": "TIP-v4.2.0"}
 
 
+@pytest.mark.operation(
+    "GET /default_firmwares",
+    "GET /default_firmware/{deviceType}",
+    "POST /default_firmware/{deviceType}",
+    "PUT /default_firmware/{deviceType}",
+    "DELETE /default_firmware/{deviceType}",
+)
 async def test_default_firmwares(api):
     url = "/default_firmware/acme_ap7"
     assert description(await api.get(url), 404)

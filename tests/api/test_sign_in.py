@@ -21,6 +21,7 @@ async def me(security, token):
     return await security.get("/oauth2?me=true", headers={"authorization": f"Bearer {token}"})
 
 
+@pytest.mark.operation("owsec POST /oauth2", "owsec GET /oauth2")
 async def test_login(sign_in, security):
     answer = await sign_in()
     assert answer.status_code == 200
@@ -67,6 +68,7 @@ async def test_body_too_large(security):
     assert "16384" in answer.json()["ErrorDescription"]
 
 
+@pytest.mark.operation("owsec POST /oauth2")
 async def test_password_change(sign_in, security):
     assert code(await sign_in("new")) == 1
     assert code(await sign_in("new", newPassword="weak")) == 5
@@ -91,6 +93,7 @@ async def test_suspended_users(sign_in, token, security, store, apps):
     assert code(await sign_in()) == 4
 
 
+@pytest.mark.operation("owsec POST /oauth2")
 async def test_refresh(sign_in, security):
     first = (await sign_in()).json()
     bearer = {"authorization": f"Bearer {first['access_token']}"}
@@ -110,6 +113,7 @@ async def test_refresh(sign_in, security):
     assert (await me(security, second["access_token"])).status_code == 200
 
 
+@pytest.mark.operation("owsec DELETE /oauth2/{token}")
 async def test_logout(token, api, security):
     assert (await api.get("/devices")).status_code == 200
     bearer = {"authorization": f"Bearer {token}"}
@@ -183,6 +187,7 @@ def test_throttle_counts_per_minute_and_network():
     assert throttle.allows("192.0.2.1")
 
 
+@pytest.mark.operation("owsec GET /validateToken")
 async def test_validate_token(security, token):
     headers = {"authorization": f"Bearer {token}"}
     found = (await security.get(f"/validateToken?token={token}", headers=headers)).json()
@@ -196,6 +201,9 @@ async def test_validate_token(security, token):
     assert code(await security.get(f"/validateToken?token={token}")) == 8
 
 
+@pytest.mark.operation(
+    "owsec GET /systemEndpoints", "owsec GET /preferences", "owsec PUT /preferences"
+)
 async def test_what_the_ui_needs_after_login(security, token):
     headers = {"authorization": f"Bearer {token}"}
     empty = (await security.get("/preferences", headers=headers)).json()
@@ -225,6 +233,7 @@ async def test_concurrent_changes_of_one_user(sign_in, security, token):
     assert (await security.get("/preferences", headers=headers)).json()["data"] == data
 
 
+@pytest.mark.operation("owsec GET /users", "owsec GET /user/{id}")
 async def test_users(security, token, as_csr):
     headers = {"authorization": f"Bearer {token}"}
 

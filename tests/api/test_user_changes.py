@@ -47,6 +47,7 @@ async def signed_in_as(security, store, sign_in):
     return make
 
 
+@pytest.mark.operation("owsec POST /user/{id}")
 async def test_create(root, sign_in):
     answer = await root.post("/user/0", json=BODY)
     made = answer.json()
@@ -115,6 +116,7 @@ async def test_who_may_create(security, signed_in_as, role, other, allowed):
         assert number(answer) == 7
 
 
+@pytest.mark.operation("owsec PUT /user/{id}")
 async def test_change(root, store):
     change = {"name": "C", "description": "d", "notes": [{"note": "n"}], "changePassword": True}
     found = (await root.put("/user/id-csr", json=change)).json()
@@ -176,6 +178,7 @@ async def test_a_new_role_holds_at_once(root, sign_in, security):
     assert (await security.get("/users", headers=csr)).status_code == 200
 
 
+@pytest.mark.operation("owsec DELETE /user/{id}")
 async def test_delete(root, security, sign_in, signed_in_as, token):
     csr = {"authorization": f"Bearer {(await sign_in('csr')).json()['access_token']}"}
     other = await signed_in_as("csr", "id-csr-2")
@@ -189,6 +192,7 @@ async def test_delete(root, security, sign_in, signed_in_as, token):
     assert number(await security.get("/oauth2?me=true", headers=other)) == 8
 
 
+@pytest.mark.operation("owsec GET /wwwassets/{id}")
 async def test_policy_pages(security):
     for name in ("password_policy", "access_policy"):
         answer = await security.get(f"https://gw.example:16001/wwwassets/{name}.html")

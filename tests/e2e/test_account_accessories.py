@@ -24,6 +24,9 @@ async def as_user(gateway, email, role):
     return made.json()["id"], {"Authorization": f"Bearer {token}"}
 
 
+@pytest.mark.operation(
+    "owsec GET /avatar/{id}", "owsec POST /avatar/{id}", "owsec DELETE /avatar/{id}"
+)
 async def test_a_picture_is_kept_and_shown(shared_gateway):
     gateway = shared_gateway
     stored = (await upload(gateway, PNG)).json()
@@ -58,6 +61,11 @@ async def test_what_is_no_picture(shared_gateway, image, name):
     assert answer.json()["errorCode"] == 13
 
 
+@pytest.mark.operation(
+    "owsec GET /systemSecret/{secret}",
+    "owsec PUT /systemSecret/{secret}",
+    "owsec DELETE /systemSecret/{secret}",
+)
 async def test_secrets_of_the_system(shared_gateway):
     gateway = shared_gateway
     name = "google.maps.apikey"

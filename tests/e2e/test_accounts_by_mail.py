@@ -81,6 +81,7 @@ async def page(gateway, link, *, form=None):
     return answer.text
 
 
+@pytest.mark.operation("owsec GET /actionLink", "owsec POST /actionLink")
 async def test_a_forgotten_password(shared_gateway, mail_server):
     gateway = shared_gateway
     await make_user(gateway, "forgot@x.org")
@@ -255,6 +256,7 @@ async def test_the_mail_server_fails_for_a_while(shared_gateway, mail_server):
     assert await gateway.wait_metric("gw_mails_total", 1, outcome="sent") >= 1
 
 
+@pytest.mark.operation("owsec POST /email")
 async def test_a_mail_to_try_the_server(shared_gateway, mail_server):
     gateway = shared_gateway
 

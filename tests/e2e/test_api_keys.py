@@ -36,6 +36,7 @@ def number(answer):
     return int(answer.json()["ErrorDescription"].partition(":")[0])
 
 
+@pytest.mark.operation("owsec GET /apiKey/{uuid}", "owsec POST /apiKey/{uuid}")
 async def test_a_key_is_told_once_and_has_the_rights_of_its_owner(shared_gateway):
     gateway = shared_gateway
     key = await made(gateway, "Robot1")
@@ -74,6 +75,7 @@ async def test_rights_are_enforced(shared_gateway):
     assert code(await by_key(gateway, key, "GET", "users", service="security")) == 7
 
 
+@pytest.mark.operation("owsec DELETE /apiKey/{uuid}")
 async def test_a_deleted_key_is_refused_at_once(shared_gateway):
     gateway = shared_gateway
     key = await made(gateway, "gone")
@@ -111,6 +113,7 @@ async def test_what_is_refused(shared_gateway):
     assert number(answer) == 1148
 
 
+@pytest.mark.operation("owsec PUT /apiKey/{uuid}")
 async def test_the_description_changes(shared_gateway):
     gateway = shared_gateway
     listed = await gateway.get(f"apiKey/{ROOT}", service="security")
@@ -125,6 +128,7 @@ async def test_the_description_changes(shared_gateway):
     assert number(unknown) == 1150
 
 
+@pytest.mark.operation("owsec GET /validateApiKey")
 async def test_another_service_resolves_a_key(start_gateway):
     gateway = await start_gateway(**{"security.internal_key": "k" * 32})
     key = (await made(gateway, "robot"))["apiKey"]

@@ -68,6 +68,7 @@ async def complete(gateway, challenge, answer):
     return await login(gateway, "", "?completeMFAChallenge=true", **body)
 
 
+@pytest.mark.operation("owsec GET /totp", "owsec PUT /totp")
 async def test_an_app_is_set_up_and_asked_for(shared_gateway):
     gateway = shared_gateway
     id, headers = await user_with_session(gateway, "app@x.org")
@@ -130,6 +131,7 @@ async def test_an_app_that_was_not_set_up_cannot_be_turned_on(shared_gateway):
     assert headers
 
 
+@pytest.mark.operation("owsec POST /sms")
 async def test_there_are_no_text_messages(shared_gateway):
     gateway = shared_gateway
     id, headers = await user_with_session(gateway, "sms@x.org")

@@ -130,6 +130,13 @@ async def test_packages(gateway, join):
     assert (await gateway.request("GET", path)).status_code == 400
 
 
+@pytest.mark.operation(
+    "GET /scripts",
+    "GET /script/{uuid}",
+    "POST /script/{uuid}",
+    "PUT /script/{uuid}",
+    "DELETE /script/{uuid}",
+)
 async def test_stored_script(gateway, join):
     device = await join("02a0d8000003")
     script = {

@@ -270,6 +270,9 @@ async def test_files_in_the_database(start_gateway):
     device.stop()
 
 
+@pytest.mark.operation(
+    "GET /file/{uuid}", "DELETE /file/{uuid}", "owgw-upload POST /v1/upload/{uuid}"
+)
 async def test_trace_is_uploaded_and_downloaded(gateway, join):
     device = await join("02a0d3000020")
     command = (await send(gateway, device, "trace", network="up", duration=5)).json()
@@ -322,6 +325,7 @@ async def test_script(gateway, join):
     assert (await file_of(gateway, device, later["UUID"])).content == b"bundle"
 
 
+@pytest.mark.operation("owgw-upload POST /v1/upload/{uuid}")
 async def test_upload_is_bounded(start_gateway):
     gateway = await start_gateway(**{"files.max_bytes": 100_000})
     serial = "02a0d3000022"

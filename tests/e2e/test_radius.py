@@ -478,6 +478,7 @@ SESSION = {"callingStationId": "3C-22-FB-10-4E-01", "accountingSessionId": "A1B2
            "accountingMultiSessionId": "99AA"}  # fmt: skip
 
 
+@pytest.mark.operation("GET /radiusSessions/{serialNumber}", "PUT /radiusSessions/{serialNumber}")
 async def test_an_operator_ends_a_session(gateway, join, server):
     await configure(gateway, pool(entry(server)))
     device = await join("02a0e2000021")
@@ -623,6 +624,9 @@ async def test_radsec_server_of_another_authority_is_refused(gateway, tmp_path):
 # -- configuration
 
 
+@pytest.mark.operation(
+    "GET /radiusProxyConfig", "PUT /radiusProxyConfig", "DELETE /radiusProxyConfig"
+)
 async def test_pools_are_kept_shown_and_deleted(gateway, server):
     await configure(gateway, pool(entry(server), poolProxyIp=""))
     found = await gateway.get("radiusProxyConfig")

@@ -107,6 +107,7 @@ async def join(gateway: Gateway):
 # -- notifications
 
 
+@pytest.mark.operation("GET /ws")
 async def test_ui_gets_notifications_of_all_types(gateway, clients, join):
     serial = "02a0e7200001"
     ui, greeting = await clients.sign_in("ws")
@@ -152,6 +153,7 @@ async def test_ui_mutes_types(gateway, clients, join):
     assert 6000 not in kinds
 
 
+@pytest.mark.operation("GET /ws")
 async def test_ui_searches_serial_numbers(gateway, clients, join):
     for number in (1, 2):
         await join(f"02a0e72000a{number}")
@@ -217,6 +219,7 @@ async def test_sockets_without_a_token_learn_nothing(gateway, clients, path, fra
     await gateway.wait_metric("gw_stream_refusals_total", 1, reason="token")
 
 
+@pytest.mark.operation("owsec GET /ws")
 async def test_security_service_has_a_socket_for_its_log(clients):
     _, greeting = await clients.sign_in("ws", "security")
     assert greeting["notificationTypes"] == [{"id": 1, "helper": "log"}]
@@ -299,6 +302,7 @@ def push(device: SimulatedDevice, number: int, **more: Any) -> None:
 
 @pytest.mark.covers("telemetry")
 @pytest.mark.asks("telemetry")
+@pytest.mark.operation("GET /ws_telemetry")
 async def test_telemetry_reaches_viewers_until_the_last_one_goes(gateway, clients, join):
     serial = "02a0e7200010"
     device = await join(serial)

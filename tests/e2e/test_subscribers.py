@@ -32,6 +32,13 @@ def code(answer):
     return answer.json()["ErrorCode"]
 
 
+@pytest.mark.operation(
+    "owsec POST /suboauth2",
+    "owsec GET /suboauth2",
+    "owsec POST /subuser/{id}",
+    "owsec PUT /subuser/{id}",
+    "owsec PUT /subpreferences",
+)
 async def test_a_subscriber_has_an_account_of_its_own(shared_gateway):
     gateway = shared_gateway
     id = await make(gateway, "sub1@x.org")
@@ -67,6 +74,9 @@ async def test_its_token_opens_nothing_else(shared_gateway):
     assert code(await call(gateway, "POST", "oauth2", {}, json=body)) == 2
 
 
+@pytest.mark.operation(
+    "owsec GET /subusers", "owsec GET /subuser/{id}", "owsec DELETE /subuser/{id}"
+)
 async def test_users_and_subscribers_are_kept_apart(shared_gateway):
     gateway = shared_gateway
     id = await make(gateway, "sub3@x.org")
@@ -88,6 +98,9 @@ async def test_users_and_subscribers_are_kept_apart(shared_gateway):
 
 @pytest.mark.parametrize(("method", "path"), [("GET", "submfa"), ("PUT", "submfa"),
                                               ("POST", "signup"), ("PUT", "signup")])  # fmt: skip
+@pytest.mark.operation(
+    "owsec GET /submfa", "owsec PUT /submfa", "owsec POST /signup", "owsec PUT /signup"
+)
 async def test_what_is_not_offered_says_so(shared_gateway, method, path):
     answer = await call(shared_gateway, method, path)
     assert answer.status_code == 400
