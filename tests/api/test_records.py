@@ -104,7 +104,7 @@ async def test_system(api):
     assert used["peakRealMem"] >= used["currRealMem"] > 1000
     assert (await api.get("/system?command=extraConfiguration")).json() == {}
     assert description(await api.get("/system")).startswith("1031: ")
-    assert description(await api.post("/system")).startswith("1004: ")
+    assert description(await api.patch("/system")).startswith("1004: ")
 
 
 IMAGE = {"uri": "https://images.example/a.bin", "revision": "TIP-v4.2.0"}
