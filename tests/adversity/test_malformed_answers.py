@@ -20,7 +20,7 @@ pytestmark = pytest.mark.e2e
 
 WAIT = 60.0
 DEVICES = 10
-VARIANTS = 20
+VARIANTS = 10
 """Per device and kind of request."""
 MUTE = Faults(silent=frozenset({"*"}))
 FINAL = {"completed", "failed", "expired", "timedout"}
