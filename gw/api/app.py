@@ -138,9 +138,9 @@ _GATEWAY: Final[tuple[BaseRouteHandler, ...]] = (
     radius_sessions.end_radius_sessions,
     system.read_system,
     system.change_system,
-    system_configuration.read_configuration,
-    system_configuration.refuse_change,
-    system_configuration.refuse_reset,
+    system_configuration.read_settings,
+    system_configuration.refuse_settings,
+    system_configuration.refuse_settings_reset,
 )
 
 _PUBLIC_ONLY: Final = frozenset(

@@ -47,7 +47,7 @@ class Parameter(msgspec.Struct, rename="camel"):
     "/systemConfiguration",
     **documented("Read settings", tag=_TAG, answer=list[Parameter], query=EntriesQuery),
 )
-async def read_configuration(
+async def read_settings(
     request: AnyRequest, context: NamedDependency[Context], caller: NamedDependency[Caller]
 ) -> Answer:
     """Answer some settings; unknown names are left out. Root and admin only."""
@@ -61,13 +61,13 @@ async def read_configuration(
 
 
 @put("/systemConfiguration", **documented("Settings are changed in their file", tag=_TAG))
-async def refuse_change(caller: NamedDependency[Caller]) -> Answer:
+async def refuse_settings(caller: NamedDependency[Caller]) -> Answer:
     """Refuse with 1062: settings come from file, environment and command line."""
     raise _refusal(caller)
 
 
 @delete("/systemConfiguration", **documented("Settings are reset in their file", tag=_TAG))
-async def refuse_reset(caller: NamedDependency[Caller]) -> Answer:
+async def refuse_settings_reset(caller: NamedDependency[Caller]) -> Answer:
     """Refuse with 1062, as PUT."""
     raise _refusal(caller)
 

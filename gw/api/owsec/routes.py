@@ -58,7 +58,7 @@ ROUTES: Final[tuple[BaseRouteHandler, ...]] = (
     system.read_system,
     *subscribers.ABSENT,
     system.change_system,
-    system_configuration.read_configuration,
-    system_configuration.refuse_change,
-    system_configuration.refuse_reset,
+    system_configuration.read_settings,
+    system_configuration.refuse_settings,
+    system_configuration.refuse_settings_reset,
 )
