@@ -28,6 +28,7 @@ from gw.api.owsec.logins import CountLogin
 from gw.api.owsec.mailer import OUTCOMES, Mailer
 from gw.api.owsec.parts import SecurityParts
 from gw.api.server import BODY_SECONDS, UPLOAD_SECONDS, Certificate, Listener
+from gw.api.ui import Ui
 from gw.core.bootstrap import Bootstrap, announce_ready, load
 from gw.core.settings import Settings
 from gw.files.kept import KeptFiles
@@ -104,7 +105,7 @@ async def _serve(bootstrap: Bootstrap) -> None:
     parts = SecurityParts(context, authentication, passwords, sealer, mailer, _login_counter(page))
     key = _kept("security.internal_key", internal_key, settings.security.internal_key, data)
     apps: dict[str, Any] = {
-        "api": gateway_app(context, authentication, observe, limits),
+        "api": gateway_app(context, authentication, observe, limits, ui=_ui(settings.api.ui_dir)),
         "private_api": gateway_app(context, authentication, observe, internal_key=key),
         "security": security_app(context, authentication, parts, observe, limits),
         "private_security": security_app(context, authentication, parts, observe, internal_key=key),
@@ -208,6 +209,13 @@ def _certificate(file: str, key: str, reloaded: Callable[[bool], object]) -> Cer
         return Certificate(file, key, reloaded)
     except (OSError, ssl.SSLError, ValueError) as error:
         raise SystemExit(f"api.certificate {file} or api.key {key}: {error}") from None
+
+
+def _ui(folder: str) -> Ui | None:
+    try:
+        return Ui(folder) if folder else None
+    except OSError as error:
+        raise SystemExit(f"api.ui_dir {folder}: {error}") from None
 
 
 def _kept(setting: str, key_of: Callable[[str, str], str], configured: str, data: str) -> str:

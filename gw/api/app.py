@@ -62,6 +62,7 @@ from gw.api.owsec import action_pages, policies
 from gw.api.owsec.parts import SecurityParts
 from gw.api.owsec.routes import ROUTES
 from gw.api.owsec.subscribers import twins
+from gw.api.ui import Ui
 from gw.core.errors import ApiError
 from gw.store.errors import StoreError
 
@@ -156,15 +157,22 @@ def gateway_app(
     limits: Limits | None = None,
     *,
     internal_key: str = "",
+    ui: Ui | None = None,
 ) -> Edge:
-    """Return the application of the api listener; with `internal_key`, of the private one."""
+    """Return the application of the api listener; with `internal_key`, of the private one.
+
+    `ui` takes the place of the start page.
+    """
     other = Other("Security service", context.security_port)
     handlers = _GATEWAY
     if internal_key:
         handlers = tuple(one for one in _GATEWAY if not _PUBLIC_ONLY & set(one.paths))
     gatekeeper = Gatekeeper(authentication, "owgw", limits, internal_key=internal_key)
     dependencies = {"dashboard": _constant(dashboard.dashboard_of(context))}
-    app = _documented(handlers, "gw", other, context, gatekeeper, authentication, dependencies)
+    more = docs.start_page() if ui is None else ui.routes()
+    app = _documented(
+        handlers, "gw", other, context, gatekeeper, authentication, dependencies, more
+    )
     return _behind_edge(app, context, observe)
 
 
@@ -213,7 +221,7 @@ def security_app(
         ),
         authentication,
         {name: _constant(value) for name, value in parts.dependencies().items()},
-        [*policies.pages(context.settings.security), action_pages.account_css],
+        [*docs.start_page(), *policies.pages(context.settings.security), action_pages.account_css],
     )
     return _behind_edge(app, context, observe)
 

@@ -138,6 +138,15 @@ class Context:
         url = self.settings.security.public_url.rstrip("/")
         return url or f"https://{socket.gethostname()}:{self.security_port}"
 
+    def sign_in_url(self, connection: ASGIConnection[Any, Any, Any, Any]) -> str:
+        """Return the URL of the security service for browsers, without a trailing slash.
+
+        Unless one is set, it is reached by the same name as this listener.
+        """
+        wanted = self.settings.security
+        url = (wanted.public_url or wanted.external_url).rstrip("/")
+        return url or f"https://{self._host(connection)}:{self.security_port}"
+
     def upload_url(self, connection: ASGIConnection[Any, Any, Any, Any], command: str) -> str:
         """Return where a device uploads the file of a command, reached by the same name."""
         base = self.settings.files.public_url.rstrip("/")

@@ -23,12 +23,18 @@ _PUBLIC: Final[dict[str, Any]] = {"opt": {"public": True}, "include_in_schema": 
 def pages(openapi: dict[str, Any]) -> list[HTTPRouteHandler]:
     """Return the routes of the pages; the files are read now, not at each request."""
     return [
-        static("/", "index.html", "text/html; charset=utf-8"),
         static("/docs", "docs.html", "text/html; charset=utf-8"),
         static("/docs/docs.js", "docs.js", "text/javascript; charset=utf-8"),
         static("/docs/docs.css", "docs.css", "text/css; charset=utf-8"),
-        static("/favicon.ico", "icon.svg", "image/svg+xml"),
         page("/openapi.json", "openapi", msgspec.json.encode(openapi), "application/json"),
+    ]
+
+
+def start_page() -> list[HTTPRouteHandler]:
+    """Return the routes of the page at `/`, which leads to the others."""
+    return [
+        static("/", "index.html", "text/html; charset=utf-8"),
+        static("/favicon.ico", "icon.svg", "image/svg+xml"),
     ]
 
 

@@ -173,7 +173,7 @@ class _Answer:
                 if self._takes_gzip and len(body) >= GZIP_BYTES:
                     body = await _compress(body)
                     headers.append((b"content-encoding", b"gzip"))
-                if self.status != 204:
+                if self.status not in (204, 304):
                     headers.append((b"content-length", str(len(body)).encode()))
                 message = {"type": "http.response.body", "body": body, "more_body": False}
             names = {name.lower() for name, _ in headers}

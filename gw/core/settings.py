@@ -142,6 +142,8 @@ class Api(Section):
     """Text of the wireless regulatory database (`db.txt` of wireless-regdb); empty: none."""
     cors_origins: list[str] = msgspec.field(default_factory=lambda: ["*"])
     """Origins whose pages may call the API; `*` is any."""
+    ui_dir: str = ""
+    """Folder of a built web UI, with its index.html, that is served at `/`; empty: none."""
 
 
 class Security(Section):
