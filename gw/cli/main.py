@@ -26,6 +26,7 @@ _COMMANDS: Final = {
         "gw.cli.migrate_store", "migrate_store", "Copy a SQLite store into PostgreSQL."
     ),
     "user": _Entry("gw.cli.user", "user", "Repair user accounts."),
+    "device": _Entry("gw.cli.device", "device", "List, show and configure devices."),
     "simulate": _Entry("gw.cli.simulate", "simulate", "Run simulated devices against a gateway."),
     "dev": _Entry("gw.cli.dev", "dev", "Run a gateway with simulated devices, to try it out."),
 }
