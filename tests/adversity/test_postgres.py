@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import time
 
+import psutil
 import pytest
 from gateway import Gateway, gone
 from numbered_states import NumberedStates
@@ -122,6 +124,41 @@ async def test_coordinator_and_database_killed_together(on_postgres):
     lost, ended = await fleet.run([(0.2, both), (0.6, both)])
     assert lost == 0
     assert ended == 0, "no device session was dropped"
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(400)
+async def test_a_minute_without_database(on_postgres):
+    """100 devices with a state every half second stay connected; memory is bounded."""
+    gateway, server = on_postgres
+    await gateway.sign_in()
+    fleet = NumberedStates(gateway, PREFIX, 100, pace=0.5)
+    coordinator = psutil.Process(gateway.ready["pids"]["coordinator"])
+
+    async def away():
+        await asyncio.sleep(5)
+        before = coordinator.memory_info().rss
+        await asyncio.to_thread(server.kill)
+        end = time.monotonic() + 60
+        while time.monotonic() < end:
+            await refused(gateway)
+            await asyncio.sleep(1)
+        grown = coordinator.memory_info().rss - before
+        await asyncio.to_thread(server.start)
+        began = time.monotonic()
+        sent = sum(device.sequence for device in fleet.devices)
+        await gateway.wait_metric("gw_store_records_committed_total", sent, kind="statistics")
+        took = time.monotonic() - began
+        print(
+            f"\n{sent} states caught up in {took:.1f} s, coordinator {grown / 2**20:.0f} MiB more"
+        )
+        # A unit of work being made, one being written, and what they are made of.
+        assert grown < 100 * 2**20
+
+    lost, ended = await fleet.run([(0.0, away)])
+    assert lost == 0
+    assert ended == 0, "no device session was dropped"
+    assert all(len(starts) == 1 for starts in fleet.boundaries.starts.values())
 
 
 async def refused(gateway: Gateway) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 
+import asyncpg
 import msgspec
 import pytest
 from postgres_proxy import Proxy
@@ -11,6 +12,7 @@ from gw.store import rows
 from gw.store.errors import BatchError, OutcomeUnknownError, StoreError
 from gw.store.interface import Batch, PositionConflictError, RingPosition
 from gw.store.postgres import PostgresReader, PostgresStore
+from gw.store.postgres_connection import is_connection_gone, is_fault_of_data, store_error
 
 A = "02a0e9000001"
 
@@ -267,3 +269,39 @@ async def test_a_device_cannot_spoil_a_batch_by_the_one_character_that_text_cann
         (line,) = await store.logs(A)
         assert (line.log, line.data) == ("a\ufffdb", "\0")
         assert (await store.device(A)).model == "a\ufffdb"
+
+
+def server_error(state, severity="ERROR"):
+    fields = {"C": state, "S": severity, "V": severity, "M": "why"}
+    return asyncpg.PostgresError.new(fields)
+
+
+@pytest.mark.parametrize(
+    ("state", "retriable", "of_the_data", "gone"),
+    [
+        ("23505", False, True, False),  # unique violation
+        ("22003", False, True, False),  # number out of range
+        ("54000", False, True, False),  # program limit exceeded
+        ("40001", True, False, False),  # serialization failure
+        ("40P01", True, False, False),  # deadlock
+        ("53100", True, False, False),  # disk full
+        ("53300", True, False, False),  # too many connections
+        ("55P03", True, False, False),  # lock not available
+        ("57014", True, False, False),  # statement timeout
+        ("57P01", True, False, True),  # administrator shutdown
+        ("57P03", True, False, True),  # starting up
+        ("58030", True, False, True),  # I/O error
+        ("08006", True, False, True),  # connection failure
+        ("25006", True, False, True),  # read only: a standby
+        ("28P01", False, False, False),  # wrong password
+        ("3D000", False, False, False),  # no such database
+        ("42P01", False, False, False),  # no such table
+        ("XX001", False, False, True),  # data corrupted
+    ],
+)
+def test_what_errors_of_the_server_mean(state, retriable, of_the_data, gone):
+    error = server_error(state)
+    assert store_error(error, "db").retriable == retriable
+    assert is_fault_of_data(error) == of_the_data
+    assert is_connection_gone(error) == gone
+    assert is_connection_gone(server_error(state, "FATAL"))
