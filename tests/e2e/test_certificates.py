@@ -191,7 +191,9 @@ async def test_a_revoked_certificate_ends_its_session(start_gateway, both):
 
 async def test_a_certificate_revoked_during_its_handshake(start_gateway, pki_dir):
     """OpenSSL checks the list that was there when the handshake began."""
-    gateway = await start_gateway(**{"devices.reload_seconds": 0.2})
+    gateway = await start_gateway(
+        **{"devices.reload_seconds": 0.2, "devices.handshake_seconds": 120}
+    )
     pki.device(pki_dir, [SECOND])
     incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
     client = client_context(pki_dir, SECOND).wrap_bio(incoming, outgoing)
@@ -208,7 +210,9 @@ async def test_a_certificate_revoked_during_its_handshake(start_gateway, pki_dir
             client.do_handshake()
             break
         except ssl.SSLWantReadError:
-            incoming.write(await asyncio.wait_for(reader.read(65_536), WAIT))
+            more = await asyncio.wait_for(reader.read(65_536), WAIT)
+            assert more, "the gateway gave up the handshake"
+            incoming.write(more)
     client.write(UPGRADE)
     writer.write(outgoing.read())
     assert await gateway.wait_metric("gw_handshake_failures_total", 1, reason="revoked") == 1
