@@ -117,7 +117,20 @@ class Postgres:
             self.process = subprocess.Popen(
                 [*_as_user(), *command], stdout=log, stderr=log, cwd=self.folder
             )
+        # Ends it should the tests be killed: the pipe closes then.
+        end = f"cat >/dev/null; kill -INT {self.process.pid}"
+        self._guard = subprocess.Popen(
+            ["/bin/sh", "-c", end], stdin=subprocess.PIPE, start_new_session=True
+        )
         self.wait()
+
+    def _ended(self) -> None:
+        """The server is gone: nobody may guard its pid any longer."""
+        self.process = None
+        self._guard.kill()
+        assert self._guard.stdin is not None
+        self._guard.stdin.close()
+        self._guard.wait(DEADLINE)
 
     def wait(self) -> None:
         """Wait until the server takes connections."""
@@ -134,7 +147,7 @@ class Postgres:
         if self.process is not None:
             self.process.send_signal(signal.SIGINT)
             self.process.wait(DEADLINE)
-            self.process = None
+            self._ended()
 
     def kill(self) -> None:
         """SIGKILL of all of its processes, as a power cut does but for the page cache."""
@@ -145,7 +158,7 @@ class Postgres:
             process.kill()
         self.process.wait(DEADLINE)
         psutil.wait_procs(processes[1:], DEADLINE)
-        self.process = None
+        self._ended()
 
     def pause(self) -> None:
         """SIGSTOP: connections stay, nothing answers."""
