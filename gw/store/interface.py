@@ -323,6 +323,7 @@ class Reader(Protocol):
         select: list[str] | None = None,
         order_by: list[tuple[str, bool]] | None = None,
         unprovisioned: bool = False,
+        after: str = "",
     ) -> list[rows.DeviceRow]:
         """A page of devices; `order_by` is a list of (column of DeviceRow, descending).
 

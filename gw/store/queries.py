@@ -104,8 +104,9 @@ class Queries(SecurityQueries):
         select: list[str] | None = None,
         order_by: list[tuple[str, bool]] | None = None,
         unprovisioned: bool = False,
+        after: str = "",
     ) -> list[rows.DeviceRow]:
-        """A page of devices; `select` replaces `offset` and `limit`."""
+        """A page of devices (behind `after`); `select` replaces `offset` and `limit`."""
         conditions = ["true"]
         values: list[Any] = []
         if platform:
@@ -113,6 +114,9 @@ class Queries(SecurityQueries):
             values.append(platform)
         if unprovisioned:
             conditions.append("entity = '' AND venue = ''")
+        if after:
+            conditions.append("serial_number > ?")
+            values.append(after)
         if select is not None:
             conditions.append("serial_number IN (SELECT value FROM json_each(?))")
             values.append(json.dumps(select))

@@ -117,6 +117,13 @@ async def test_devices_are_paged_by_serial_number(store):
     assert await store.devices(offset=3) == []
 
 
+async def test_devices_behind_a_serial_number(store):
+    await write(store, *(ops.PutDevice(device(serial)) for serial in (A, B, C)))
+    assert [row.serial_number for row in await store.devices(after=C)] == [A, B]
+    assert [row.serial_number for row in await store.devices(after=C, offset=1)] == [B]
+    assert await store.devices(after=B, platform="ap") == []
+
+
 async def test_devices_by_platform_selection_and_provisioning(store):
     await write(
         store,

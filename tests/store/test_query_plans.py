@@ -86,6 +86,8 @@ async def ask(read):
     await read.devices()
     await read.devices(offset=5, limit=5, platform="ap")
     await read.devices(unprovisioned=True)
+    for more in ({}, {"platform": "ap"}, {"unprovisioned": True}):
+        await read.devices(after=A, limit=5, **more)
     await read.devices(select=[A])
     await read.devices(order_by=[("serial_number", True)])
     await read.count_devices("ap")
