@@ -76,7 +76,7 @@ class Answers:
     def _acknowledged(self, one: Open, values: dict[str, Any]) -> None:
         """A script runs in the device, which uploads to elsewhere and then answers again."""
         if self._commands.move(one.uuid, State.EXECUTED, answered=int(time.time()), **values):
-            self._commands.until(one.uuid, self._script_seconds, "no second answer came")
+            self.await_second(one, time.time())
             self._commands.tell(one.uuid, State.EXECUTED)
 
     def _more(self, one: Open, outcome: Outcome) -> None:
@@ -116,6 +116,11 @@ class Answers:
             if one is not None:
                 one.file = ""
             self._commands.note(uuid, waiting_for_file=0, error_text=text)
+
+    def await_second(self, one: Open, now: float) -> None:
+        """End a command that runs in its device when its time is up; `now` is Unix time."""
+        left = one.executed + self._script_seconds - now
+        self._commands.until(one.uuid, max(1.0, left), "no second answer came")
 
     def await_file(self, one: Open, now: float) -> None:
         """End a command that waits for its file when its time is up; `now` is Unix time."""

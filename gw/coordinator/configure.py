@@ -143,6 +143,8 @@ class Configure:
 
     async def due(self, shadow: Shadow, row: CommandRow) -> None:
         """The time of a scheduled change has come: it is a change like any other from now on."""
+        if shadow.row.pending_command == row.uuid:
+            return  # it came before a restart; the device's report settles it
         details = msgspec.json.decode(row.details, type=dict[str, msgspec.Raw])
         document = rules.without_uuid(bytes(details["config"]))
         content = config_hash(document)

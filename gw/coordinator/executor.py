@@ -110,6 +110,8 @@ class Executor:
                 self._wait_for(one, one.run_at)
             elif one.state is State.WAITING:
                 self.answers.await_file(one, now)
+            elif one.state is State.EXECUTED:
+                self.answers.await_second(one, now)
             else:
                 patience = self._patience(command, self._seconds(one.name, 0.0))
                 self._commands.until(one.uuid, max(1.0, one.executed + patience - now))
@@ -157,10 +159,10 @@ class Executor:
             attach_type=arguments.get("file", ""),
             deferred=bool(arguments.get("deferred")),
         )
-        self._supersede(serial, name, parallel=parallel)
         session = self._presence.of(serial)
         if session is None and not command.later and when <= now:
             raise ApiError(1033, serial)
+        self._supersede(serial, name, parallel=parallel)
         if session is None or when > now:
             if len(self._waiting.get(serial, ())) >= self._settings.max_waiting:
                 limit = self._settings.max_waiting
@@ -318,15 +320,21 @@ class Executor:
         It has read its queue to the end before: what it does not name, and was not answered,
         never left.
         """
-        reached = {one.command for one in unanswered}
+        left = {one.command: one.left_ms / 1000 for one in unanswered}
         for one in self._commands.of_device(serial):
             command = COMMANDS.get(one.name)
             if command is None or one.session or one.state not in (State.EXECUTING, State.EXECUTED):
                 continue
-            if one.uuid in reached:
+            if one.uuid in left:
                 one.session = session
-                if one.state is State.EXECUTING and not command.parallel:
-                    until = one.deadline or time.monotonic() + command.seconds
+                if one.state is State.EXECUTED:
+                    continue
+                seconds = left[one.uuid]
+                self._commands.until(one.uuid, max(1.0, seconds))
+                if command.later:  # its deadline is far; the device is not kept for it
+                    seconds = min(seconds, self._seconds(one.name, 0.0))
+                if not command.parallel and seconds > 0:
+                    until = time.monotonic() + seconds
                     self._running[serial] = Running(one.uuid, one.name, session, until)
             elif one.state is State.EXECUTING and command.kind is not Kind.FIRE_AND_FORGET:
                 self._lost(one, False, "the gateway restarted before it was sent")

@@ -426,7 +426,9 @@ class Keeper:
         """A new coordinator found a session whose `configure` may still be answered."""
         target = shadow.facts().target_uuid
         for one in unanswered:
-            if one.method == "configure" and one.uuid == target and shadow.in_flight is None:
+            if one.method != "configure" or one.left_ms <= 0:
+                continue
+            if one.uuid == target and shadow.in_flight is None:
                 shadow.in_flight = InFlight(
                     one.command,
                     one.uuid,

@@ -331,9 +331,9 @@ class Requests:
         shadow = await self._shadows.get(one.serial)
         if shadow is not None and shadow.row.pending_command == uuid:
             self._keeper.cancel(shadow)
-        self._executor.cancel(uuid, text)
+        cancelled = self._executor.cancel(uuid, text)  # it may have ended meanwhile
         await self._work.durable()
-        return {"cancelled": True}
+        return {"cancelled": cancelled}
 
     async def _command_delete(self, arguments: Arguments, body: bytes) -> dict[str, Any]:
         """Delete commands; those that have no final state are cancelled first."""

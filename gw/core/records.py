@@ -164,7 +164,7 @@ class Unanswered(Head):
     uuid: int
     hash: str
     left_ms: int
-    """How long an answer may still take."""
+    """How long an answer may still take; not positive: its time is up."""
     method: str = "configure"
 
 

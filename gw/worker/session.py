@@ -70,7 +70,7 @@ class Outstanding(msgspec.Struct, gc=False):
     answers: int = 0
 
     def left_ms(self, now: int) -> int:
-        """Return how long an answer may still take."""
+        """Return how long an answer may still take; negative: its time is up."""
         return self.timeout_ms - (now - self.sent_ns) // 1_000_000
 
 
@@ -547,13 +547,15 @@ class Session(WSListener):
         self.context.counters.add(_BYTES_OUT, len(text))
 
     def snapshot(self) -> records.SessionSnapshot:
-        """Return what a new coordinator needs to know of this (connected) session."""
+        """Return what a new coordinator needs to know of this (connected) session.
+
+        Requests whose time is up are told as well: they have reached the device all the same.
+        """
         assert self.connect_head is not None
         now = time.monotonic_ns()
         unanswered = [
             records.Unanswered(one.command, one.uuid, one.hash, one.left_ms(now), one.method)
             for one in (self.outstanding or {}).values()
-            if one.left_ms(now) > 0
         ]
         return records.SessionSnapshot(
             RECORD_VERSION, self.connect_head, self.last_uuid, self.last_hash, unanswered,

@@ -1,0 +1,123 @@
+"""What a coordinator makes of the commands that its predecessor had sent."""
+
+import asyncio
+import time
+
+import pytest
+
+from gw.coordinator.commands import Commands
+from gw.coordinator.configure import Configure
+from gw.coordinator.executor import Executor
+from gw.coordinator.presence import Presence
+from gw.coordinator.shadow import Shadows, from_device
+from gw.coordinator.work import Committer
+from gw.core import settings
+from gw.core.records import Unanswered
+from gw.ops import metrics
+from gw.protocol.lifecycle import State
+from gw.store.interface import Batch, PutCommand, PutDevice
+from gw.store.rows import CommandRow, DeviceRow
+from gw.store.sqlite import SqliteStore
+
+SERIAL, UUID, SESSION = "0a1b2c3d4e5f", "5f0c2c1e-7d39-4c0b-9a53-2f4f4b7a9d10", 7
+
+
+class Links:
+    """Takes no orders: here nothing may be sent."""
+
+    def send_rpc(self, *order: object) -> bool:
+        raise AssertionError(order)
+
+
+class Successor:
+    """A coordinator that finds one command of its predecessor."""
+
+    def __init__(self, store: SqliteStore, row: CommandRow) -> None:
+        self.store, self.row = store, row
+        counters = metrics.CounterPage.private()
+        self.work = Committer(store, settings.Store(batch_milliseconds=0.0), counters)
+        self.commands = Commands(self.work, counters)
+        self.executor = Executor(
+            self.work, store, Links(), Presence(), Shadows(store), self.commands, None,
+            settings.Settings(),
+        )  # fmt: skip
+
+    async def start(self) -> None:
+        device = DeviceRow(serial_number=SERIAL)
+        await self.store.commit(Batch([PutDevice(device), PutCommand(self.row)]))
+        await self.commands.load(self.store)
+        self.executor.load()
+
+    @property
+    def state(self) -> State | None:
+        found = self.commands.get(UUID)
+        return found.state if found is not None else None
+
+    def left(self) -> float:
+        """How long until the command ends by itself, seconds."""
+        return self.commands.get(UUID).deadline - time.monotonic()
+
+
+@pytest.fixture
+async def succeed(tmp_path):
+    store = SqliteStore(tmp_path / "gw.db")
+    await store.migrate()
+    tasks = []
+
+    async def make(name: str, state: State, age: int = 0, **values: object) -> Successor:
+        now = int(time.time())
+        row = CommandRow(
+            uuid=UUID, serial_number=SERIAL, command=name, status=state, submitted_by="root",
+            submitted=now - age, executed=now - age, attempts=1, **values,
+        )  # fmt: skip
+        made = Successor(store, row)
+        await made.start()
+        tasks.append(asyncio.create_task(made.work.run()))
+        return made
+
+    yield make
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+    await store.close()
+
+
+@pytest.mark.parametrize("left", [20_000, 0, -60_000])
+async def test_what_reached_its_device_is_not_sent_again(succeed, left):
+    """Also if the time for its answer was over before a new coordinator was there."""
+    new = await succeed("reboot", State.EXECUTING, age=100)
+    new.executor.resume(SERIAL, SESSION, [Unanswered(UUID, 0, "", left, "reboot")])
+    assert new.state is State.EXECUTING
+    assert (new.executor.running(SERIAL) is not None) == (left > 0)
+
+
+async def test_a_device_is_not_kept_for_an_upgrade_that_takes_hours(succeed):
+    new = await succeed("upgrade", State.EXECUTING)
+    new.executor.resume(SERIAL, SESSION, [Unanswered(UUID, 0, "", 14_000_000, "upgrade")])
+    running = new.executor.running(SERIAL)
+    assert running.until - time.monotonic() <= 30
+    assert new.left() > 3600
+
+
+async def test_long_scripts_keep_their_time(succeed):
+    new = await succeed("script", State.EXECUTING)
+    new.executor.resume(SERIAL, SESSION, [Unanswered(UUID, 0, "", 3_000_000, "script")])
+    assert new.left() > 2000
+
+
+@pytest.mark.parametrize("left", [1000, -1000])
+async def test_a_script_that_is_to_answer_again_keeps_its_time(succeed, left):
+    new = await succeed("script", State.EXECUTED, age=300, deferred=True)
+    new.executor.resume(SERIAL, SESSION, [Unanswered(UUID, 0, "", left, "script")])
+    new.executor.session_ended(SERIAL, 0)
+    assert new.state is State.EXECUTED
+    assert new.left() > 500
+
+
+async def test_a_scheduled_change_that_is_under_way_is_not_carried_out_again(succeed):
+    """It was due before the restart: what the device reports settles it, not that it is equal."""
+    new = await succeed("configure", State.PENDING, run_at=int(time.time()) - 10)
+    device = DeviceRow(serial_number=SERIAL, pending_uuid=9, pending_hash="x", pending_command=UUID)
+    configure = Configure(new.store, new.work, None, new.commands, new.executor, Presence(), 1.0)
+    await configure.due(from_device(device), new.row)
+    assert new.state is State.PENDING
