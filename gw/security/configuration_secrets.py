@@ -1,6 +1,7 @@
 """Secrets inside configurations: which members they are, and the view for who need not see them.
 
-Members of the uCentral schema that hold a pre-shared key, a RADIUS secret or a password.
+Members of the uCentral schema that hold a pre-shared key, a RADIUS secret or a password, and
+those of commands with certificates and their keys.
 """
 
 from __future__ import annotations
@@ -20,9 +21,14 @@ MASK: Final = "********"
 
 _EXACT: Final = frozenset(
     ("key", "psk", "password", "passphrase", "secret", "private-key", "private-key-password",
-     "system-password", "sae-password", "eap-password", "shared-secret", "token")
+     "system-password", "sae-password", "eap-password", "shared-secret", "token",
+     "certificates", "config-raw", "hostapd-bss-raw", "hostapd-iface-raw")
 )  # fmt: skip
-_LIKE: Final = re.compile(r"(?:^|[-_])(?:secret|password|passphrase|psk)$")
+"""`certificates`: of `certupdate`, an archive with a key; in a configuration it is an object, whose
+members are looked at. `*-raw`: settings of the device in its own words, passwords among them."""
+_LIKE: Final = re.compile(
+    r"(?:^|[-_])(?:secret|password|passphrase|psk|private[-_]?key|pre[-_]?shared[-_]?key)$"
+)
 _PUBLIC: Final = frozenset(("public-key",))
 
 
@@ -61,9 +67,17 @@ def masks(document: Any) -> Iterator[str]:
 def _masked(value: Any) -> Any:
     if isinstance(value, dict):
         return {
-            name: MASK if is_secret(name) and isinstance(one, str) and one else _masked(one)
-            for name, one in value.items()
+            name: _hidden(one) if is_secret(name) else _masked(one) for name, one in value.items()
         }
     if isinstance(value, list):
         return [_masked(one) for one in value]
     return value
+
+
+def _hidden(value: Any) -> Any:
+    """Hide texts, also those in lists; objects are looked into as elsewhere."""
+    if isinstance(value, str):
+        return MASK if value else value
+    if isinstance(value, list):
+        return [_hidden(one) for one in value]
+    return _masked(value)
