@@ -133,7 +133,7 @@ def outcome(
         found["status"] = "pending"  # sent, and the answer may still come (northbound.md 3)
     if warnings:
         found["warnings"] = warnings
-    if not (strict and row.error_code > 0):
+    if not (strict and row.error_code != 0):
         return document(found)
     found["status"] = "failed"
     error = ApiError(1137, row.error_text or f"the device answered error {row.error_code}")

@@ -88,7 +88,7 @@ async def device_command(
     )
     if command == "ping" and row.status == "completed":
         return document(_pong(row))
-    if command == "rrm":
+    if command == "rrm" and row.status != "pending":  # pending: its time is still to come
         if row.status != "completed":
             raise ApiError(1137, row.error_text)
         return success(request.method, f"{len(params['actions'])} actions sent")

@@ -116,7 +116,7 @@ class Uploads:
         size = total = 0
         state = ""
         try:
-            with part.open("xb") as file, parser:
+            with part.open("wb") as file, parser:
                 while not parser.closed:
                     message = await receive()
                     if message["type"] != "http.request":

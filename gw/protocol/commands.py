@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import base64
 import re
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
 import msgspec
 
@@ -75,12 +75,16 @@ COMMANDS: Final[dict[str, Command]] = {
 """The commands other than `configure` and `telemetry`, by their name in REST paths."""
 
 
+Epoch = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
+
+
 class Body(msgspec.Struct, kw_only=True):
     """What the bodies have in common: both spellings of the serial number occur."""
 
     serialNumber: str = ""  # noqa: N815 - name on the wire
     serial: str = ""
-    when: int = 0
+    when: Epoch = 0
+    """Epoch seconds; 0: now."""
 
 
 class FactoryBody(Body):

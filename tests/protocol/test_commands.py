@@ -152,3 +152,10 @@ JSON = st.recursive(
 def test_any_answer_is_read(members, other):
     for message in (status(**members), answer(result=other), answer(error=other)):
         assert isinstance(read_answer("leds", message), Outcome)
+
+
+@pytest.mark.parametrize("name", sorted(BODIES))
+@pytest.mark.parametrize("when", [2**53 + 1, 2**63, 10**30, -1])
+def test_times_that_no_database_takes_are_refused(name, when):
+    with pytest.raises(msgspec.ValidationError, match=r"\$\.when"):
+        msgspec.json.decode(json.dumps({"when": when}), type=BODIES[name])
