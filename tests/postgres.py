@@ -155,7 +155,8 @@ class Postgres:
         self.pause()
         processes = self._processes()
         for process in processes:
-            process.kill()
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.kill()
         self.process.wait(DEADLINE)
         psutil.wait_procs(processes[1:], DEADLINE)
         self._ended()
@@ -172,7 +173,8 @@ class Postgres:
     def resume(self) -> None:
         """Go on after `pause`."""
         for process in self._processes():
-            process.resume()
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.resume()
 
     def _processes(self) -> list[psutil.Process]:
         assert self.process is not None
