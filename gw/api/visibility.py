@@ -14,20 +14,22 @@ import msgspec
 from gw.security.configuration_secrets import MASK, masked
 from gw.security.roles import may_see_secrets
 
-_role: ContextVar[str | None] = ContextVar("role", default=None)
+_seen: ContextVar[bool] = ContextVar("seen", default=False)
 
 _KEPT_WHOLE: Final = frozenset((b"", b"{}"))
 
 
-def seen_by(role: str) -> None:
-    """Say for whom documents are made from here on, in this request."""
-    _role.set(role)
+def seen_by(role: str, *, internal: bool = False) -> None:
+    """Say for whom documents are made from here on, in this request.
+
+    A sister service (`internal`) has no role and needs the secrets.
+    """
+    _seen.set(internal or may_see_secrets(role))
 
 
 def secrets_are_seen() -> bool:
     """Tell whether secrets may be shown; outside of a request they may not."""
-    role = _role.get()
-    return role is not None and may_see_secrets(role)
+    return _seen.get()
 
 
 def configuration(text: bytes) -> msgspec.Raw:

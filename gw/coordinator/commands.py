@@ -173,7 +173,11 @@ class Commands:
             return
         one.attempts += 1
         one.executed = now
-        self.move(command, EXECUTING, executed=now, last_try=now, attempts=one.attempts)
+        values: dict[str, object] = {"executed": now, "last_try": now, "attempts": one.attempts}
+        if one.state is EXECUTING:  # a predecessor had sent it, and nothing came of it
+            self.note(command, **values)
+        else:
+            self.move(command, EXECUTING, **values)
 
     def postponed(self, command: str, text: str) -> None:
         """The command could not be sent, or was not answered: it is still to be settled."""

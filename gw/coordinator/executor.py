@@ -215,7 +215,10 @@ class Executor:
         Not one that runs beside others, and not one whose file is still to come.
         """
         for one in self._commands.of_device(serial):
-            runs_beside = parallel and one.state is not State.PENDING
+            # Of what cannot wait, only what runs beside others is unanswered on a free device.
+            runs_beside = one.state is not State.PENDING and (
+                parallel or (one.state is State.EXECUTING and not COMMANDS[name].later)
+            )
             if one.name != name or one.system or one.state is State.WAITING or runs_beside:
                 continue
             self._let_go(one)

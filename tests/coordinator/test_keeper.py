@@ -728,6 +728,18 @@ async def test_change_that_was_never_sent_goes_out_after_a_restart(node, restart
     assert await new.status("c1") == states.COMPLETED
 
 
+async def test_change_that_a_predecessor_sent_in_vain_counts_each_send(node, restarted):
+    await node.connect(STORED_UUID)
+    await node.change(NEW, "c1")
+    new = await restarted()
+    await new.resume(STORED_UUID)
+    [sent] = new.sent
+    row = await new.store.command("c1")
+    assert (row.status, row.attempts) == (states.EXECUTING, 2)
+    await new.answer(sent)
+    assert await new.status("c1") == states.COMPLETED
+
+
 async def test_change_is_durable_before_it_is_sent(node):
     """If the store refuses, the device hears nothing of it."""
     await node.connect(STORED_UUID)
