@@ -18,6 +18,7 @@ import pytest
 from numbered_states import NumberedStates
 
 from gw.protocol.lifecycle import FINAL
+from gw.security.sealing import Sealer, sealing_key
 
 pytestmark = pytest.mark.e2e
 
@@ -64,8 +65,13 @@ class Writes:
             "SELECT serial_number, configuration FROM device_documents "
             "WHERE serial_number >= ? AND serial_number < ?", PREFIX, PREFIX + "g",
         )  # fmt: skip
+        sealer = Sealer(sealing_key("", str(self.fleet.gateway.folder / "data")))
         # One that was not written is the default of its model, which has no name.
-        stored = {serial: json.loads(text)["unit"].get("name") for serial, text in rows if text}
+        stored = {
+            serial: json.loads(sealer.open(text, "configuration"))["unit"].get("name")
+            for serial, text in rows
+            if text
+        }
         for serial, number in self.succeeded.items():
             later = [one for one in self.tried[serial] if one > number]
             named = [str(one) for one in (number, *later)]
