@@ -33,6 +33,8 @@ _PORTS: Final = (*((section, "port") for section in _LISTENERS),
                  ("rtty", "port"), ("rtty", "viewer_port"))  # fmt: skip
 _PR_SET_PDEATHSIG: Final = 1
 _POLL_SECONDS: Final = 0.05
+# A second signal so soon comes from the same key: `timeout` sends it to process and group.
+_SAME_SIGNAL_SECONDS: Final = 1.0
 _CONNECT_SECONDS: Final = 20.0
 """How long the devices may take until the greeting is shown all the same; 100 a second more."""
 _CONNECTED: Final = "gw_devices_connected "
@@ -106,6 +108,7 @@ class _Stage:
         self._pki = pki
         self._devices = devices
         self._stop = asyncio.Event()
+        self._told_at = 0.0
         self._gateway: asyncio.subprocess.Process | None = None
 
     async def run(self) -> int:
@@ -146,11 +149,14 @@ class _Stage:
         return await ending
 
     def _on_stop(self) -> None:
-        if self._stop.is_set() and self._gateway is not None:
+        now = time.monotonic()
+        if not self._stop.is_set():
+            self._told_at = now
+            self._stop.set()
+        elif self._gateway is not None and now - self._told_at >= _SAME_SIGNAL_SECONDS:
             # The second Ctrl-C is for the gateway too: it then ends at once.
             with contextlib.suppress(ProcessLookupError):
                 self._gateway.terminate()
-        self._stop.set()
 
     async def _ready(
         self, gateway: asyncio.subprocess.Process, ready_file: Path
