@@ -76,9 +76,7 @@ class Configure:
         known = await self._store.command(uuid)
         if known is not None:
             if self._commands.get(uuid) is None:
-                await self._work.durable()
-                ended = await self._store.command(uuid)
-                return ended.status if ended is not None else states.EXPIRED
+                return await self._executor.ended(uuid)
             return await self._wait(uuid)
         document = rules.without_uuid(body)
         content = config_hash(document)

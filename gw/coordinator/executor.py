@@ -135,7 +135,7 @@ class Executor:
         if known is not None:
             one = self._commands.get(uuid)
             if one is None or one.state in (State.EXECUTED, State.WAITING):
-                return await self._status(uuid)
+                return await self.ended(uuid)
             return await self._settled(uuid, seconds)
         now = int(time.time())
         when = max(0, arguments.get("when", 0))
@@ -264,7 +264,7 @@ class Executor:
         """Firmware is answered after its download: what waits long is settled late."""
         return self._settings.late_seconds if command.later else seconds + _GRACE_SECONDS
 
-    async def _status(self, uuid: str) -> str:
+    async def ended(self, uuid: str) -> str:
         """Return the status of a command that nothing more is waited for."""
         await self._work.durable()
         row = await self._store.command(uuid)
@@ -277,7 +277,7 @@ class Executor:
             return status
         one = self._commands.get(uuid)
         if one is None:
-            return await self._status(uuid)
+            return await self.ended(uuid)
         self._end(one.serial, uuid)  # others may follow
         if COMMANDS[one.name].later or one.state is not State.EXECUTING:
             return State.PENDING  # the answer may still come

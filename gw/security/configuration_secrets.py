@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
 from decimal import Decimal
 from typing import Any, Final
 
@@ -49,19 +48,6 @@ def masked(document: bytes) -> bytes:
         return _encode(_masked(found))
     except (ValueError, RecursionError):
         return b"{}"
-
-
-def masks(document: Any) -> Iterator[str]:
-    """Yield the paths at which the mask stands instead of a secret."""
-    stack: list[tuple[str, Any]] = [("", document)]
-    while stack:
-        path, value = stack.pop()
-        if isinstance(value, dict):
-            stack.extend((f"{path}/{name}", one) for name, one in value.items())
-        elif isinstance(value, list):
-            stack.extend((f"{path}/{index}", one) for index, one in enumerate(value))
-        elif value == MASK and isinstance(value, str):
-            yield path.lstrip("/")
 
 
 def _masked(value: Any) -> Any:

@@ -25,28 +25,6 @@ async def gateway(shared_gateway: Gateway) -> Gateway:
     return shared_gateway
 
 
-@pytest.fixture
-async def join(gateway: Gateway):
-    """Connect devices, cut at the end."""
-    made: list[SimulatedDevice] = []
-
-    async def connect(serial: str, **options: object) -> SimulatedDevice:
-        pki.device(gateway.pki, [serial])
-        device = SimulatedDevice(serial, gateway.pki, "127.0.0.1", gateway.device_port, **options)
-        made.append(device)
-        await device.connect(deadline=WAIT)
-        if device.platform == "ap":
-            await device.wait_for_configure(WAIT)
-            await gateway.wait_device(serial, configurationState="in_step")
-        else:
-            await gateway.wait_device(serial, deviceType="switch")
-        return device
-
-    yield connect
-    for device in made:
-        device.stop()
-
-
 async def send(gateway: Gateway, device: SimulatedDevice, name: str, **body: object):
     text = json.dumps({"serialNumber": device.serial, "when": 0} | body)
     return await gateway._post(f"device/{device.serial}/{name}", text)
