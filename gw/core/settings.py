@@ -379,6 +379,9 @@ class Store(Section):
     """PostgreSQL: limit for a query, its wait for a connection included, and for a statement."""
     commit_seconds: Seconds = 60.0
     """PostgreSQL: limit for one attempt to write a batch."""
+    migrate_seconds: Seconds = 3600.0
+    """PostgreSQL: limit for bringing the schema up to date, the wait for another who does it
+    included."""
     read_connections: Annotated[int, msgspec.Meta(ge=1, le=1000)] = 4
     """PostgreSQL: connections for reading, per process; there are two such processes."""
     batch_records: Count = 1000

@@ -29,12 +29,13 @@ class PostgresStore(PostgresReader):
     def __init__(self, store: settings.Store) -> None:
         super().__init__(store)
         self._writer = PostgresWriter(self._address, store)
+        self._migrate_seconds = store.migrate_seconds
         self._waiting = 0
         self._commits: set[asyncio.Task[None]] = set()
 
     async def migrate(self) -> None:
         """Bring the schema up to date; of several starters one does it, the others wait."""
-        await self._writer.run(self._migrate)
+        await self._writer.run(self._migrate, self._migrate_seconds)
 
     async def _migrate(self, connection: asyncpg.Connection) -> None:
         await migrate_postgres(connection, self._address.where)

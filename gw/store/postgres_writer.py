@@ -88,13 +88,20 @@ class PostgresWriter:
                 raise
             raise OutcomeUnknownError(f"{error}; it may be written all the same") from error
 
-    async def run(self, job: Callable[[asyncpg.Connection], Awaitable[T]]) -> T:
-        """Return what `job` returns on the connection that writes, outside of a transaction."""
+    async def run(
+        self,
+        job: Callable[[asyncpg.Connection], Awaitable[T]],
+        limit_seconds: float | None = None,
+    ) -> T:
+        """Return what `job` returns on the connection that writes, outside of a transaction.
+
+        `limit_seconds`: in place of `commit_seconds`, for what may take longer than a batch.
+        """
         async with self._lock:
             if self._closed:
                 raise StoreError(f"{self._address.where}: the store is closed")
             try:
-                async with asyncio.timeout(self._settings.commit_seconds):
+                async with asyncio.timeout(limit_seconds or self._settings.commit_seconds):
                     return await self._guarded(job)
             except (PositionConflictError, asyncio.CancelledError):
                 raise
