@@ -34,7 +34,7 @@ run: build ## Run a gateway with 20 simulated devices here; Ctrl-C ends it
 test: check ## Check, then run all tests but the long ones
 	GW_PURE_PYTHON=1 $(BIN)/python -m pytest -q tests/_native/test_confighash.py tests/protocol
 	$(BIN)/python -m pytest -q bench
-	$(BIN)/python -m pytest -m 'not soak' -n $(TEST_PROCESSES) --dist loadfile $(ARGS)
+	deploy/dev/test-all $(TEST_PROCESSES) $(ARGS)
 
 .PHONY: soak
 soak: build ## Run the long tests (SOAK_SECONDS=600)
