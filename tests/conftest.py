@@ -6,12 +6,14 @@ import asyncio
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
 from gateway import Gateway, make_pki
+from kafka_broker import KafkaBroker
 from postgres import Postgres
 
 
@@ -45,6 +47,32 @@ def start_postgres(pki_dir: Path) -> Iterator[Callable[[], Postgres]]:
     yield start
     for server in started:
         server.remove()
+
+
+@pytest.fixture(scope="session")
+def kafka_broker(pki_dir: Path) -> Iterator[KafkaBroker]:
+    """A Kafka broker for the whole run; each test has a prefix of topics of its own in it."""
+    broker = KafkaBroker(pki_dir)
+    try:
+        broker.create()
+        yield broker
+    finally:
+        broker.remove()
+
+
+@pytest.fixture
+def start_kafka(pki_dir: Path) -> Iterator[Callable[..., KafkaBroker]]:
+    """Start Kafka brokers that a test may stop, kill or pause."""
+    started: list[KafkaBroker] = []
+
+    def start(**settings: Any) -> KafkaBroker:
+        started.append(KafkaBroker(pki_dir, **settings))
+        started[-1].create()
+        return started[-1]
+
+    yield start
+    for broker in reversed(started):
+        broker.remove()
 
 
 @pytest.fixture
