@@ -30,6 +30,7 @@ from gw.api.owsec.parts import SecurityParts
 from gw.api.server import BODY_SECONDS, UPLOAD_SECONDS, Certificate, Listener
 from gw.api.ui import Ui
 from gw.core.bootstrap import Bootstrap, announce_ready, load
+from gw.core.retention import keep_seconds
 from gw.core.settings import Settings
 from gw.files.kept import KeptFiles
 from gw.files.upload import Uploads
@@ -80,7 +81,8 @@ async def _serve(bootstrap: Bootstrap) -> None:
         settings.run.data,
         reader,
         client,
-        settings.store.retention_days * 86_400,
+        keep_seconds(settings, "files"),
+        lambda: page.add(metrics.index("gw_retention_removed_total", "files")),
     )
     external = _external(settings, page, sockets["api"].getsockname()[1])
     authentication = external or Authentication(reader, notes.key_used)

@@ -27,6 +27,7 @@ from gw.coordinator.executor import Executor
 from gw.coordinator.firmware import Firmwares
 from gw.coordinator.handlers import Handlers
 from gw.coordinator.intake import Intake
+from gw.coordinator.janitor import Janitor
 from gw.coordinator.keeper import Keeper
 from gw.coordinator.links import Links
 from gw.coordinator.patience import patiently
@@ -51,18 +52,15 @@ from gw.security.administrator import first_administrator
 from gw.security.internal_key import internal_key
 from gw.security.sealing import Sealer, sealing_key
 from gw.store.errors import MigrationError, StoreError
-from gw.store.interface import DeleteExpired, PositionConflictError, PutUser, Store
+from gw.store.interface import PositionConflictError, PutUser, Store
 from gw.store.open import open_store
 from gw.store.sealed import sealed_store
-from gw.store.security_ops import DeleteOldSecurity
 
 EXIT_CONFIGURATION: Final = 78
 """EX_CONFIG of sysexits.h: starting again would not help."""
 _START_SECONDS: Final = 60.0
 """How long a start waits for a store that is away; then this process starts anew."""
-_RETENTION_SECONDS: Final = 60.0
 _LEFTOVER_SECONDS: Final = 30.0
-_DAY: Final = 86_400
 _HTTP_SECONDS: Final = 30.0
 """Limit for each step of a request to another server."""
 
@@ -111,11 +109,9 @@ async def housekeeping(
     shadows: Shadows,
     work: Committer,
     commands: Commands,
-    store: Store,
     settings: Settings,
 ) -> None:
     """Do what is due, once a second, for ever."""
-    retention = time.monotonic() + _RETENTION_SECONDS
     started, leftovers = time.time(), True
     leftovers_at = time.monotonic() + _LEFTOVER_SECONDS
     while True:
@@ -125,20 +121,6 @@ async def housekeeping(
         executor.due()
         if not work.busy:
             shadows.tidy()
-        if time.monotonic() >= retention:
-            retention = time.monotonic() + _RETENTION_SECONDS
-            now = int(time.time())
-            expired = DeleteExpired(
-                now - settings.store.retention_days * _DAY,
-                now,
-                commands_before=now - settings.commands.retention_days * _DAY,
-            )
-            work.write(expired)
-            audit_before = now - settings.security.audit_days * _DAY
-            work.write(DeleteOldSecurity(audit_before, now))
-            await work.durable()
-            if expired.more:  # bounded steps, one after the other, so that intake goes on between
-                retention = 0.0
         if leftovers and time.monotonic() >= leftovers_at:
             leftovers = False
             await settle_leftovers(keeper, shadows, commands, int(started))
@@ -246,9 +228,8 @@ async def serve(bootstrap: Bootstrap) -> None:
     services = service_events(settings, bus, number)
     tasks = [
         asyncio.create_task(intake.run()),
-        asyncio.create_task(
-            housekeeping(keeper, executor, shadows, work, commands, store, settings)
-        ),
+        asyncio.create_task(housekeeping(keeper, executor, shadows, work, commands, settings)),
+        asyncio.create_task(Janitor(work, settings, counters).run()),
         asyncio.create_task(sum_up(announcer, presence, settings)),
         asyncio.create_task(live(streams, telemetry)),
         asyncio.create_task(services.run()),

@@ -13,6 +13,7 @@ import msgspec
 Port = Annotated[int, msgspec.Meta(ge=0, le=65535)]
 """0 picks a free one, which the ready file then names."""
 Count = Annotated[int, msgspec.Meta(ge=1, le=1_000_000_000)]
+Days = Annotated[int, msgspec.Meta(ge=0, le=36_500)]
 Size = Annotated[int, msgspec.Meta(ge=1, le=1 << 40)]
 """Bytes."""
 Seconds = Annotated[float, msgspec.Meta(gt=0, le=31_536_000)]
@@ -391,7 +392,36 @@ class Store(Section):
     batch_milliseconds: Annotated[float, msgspec.Meta(ge=0, le=60_000)] = 20.0
     """How long a telemetry record may wait for company."""
     retention_days: Count = 7
-    """Statistics, health checks, logs and events older than this are deleted."""
+    """What `retention` has no days of its own for is deleted when it is older than this."""
+
+
+class Retention(Section):
+    """How long records are kept, per kind, and how fast older ones are deleted.
+
+    For commands see `commands.retention_days`, for the audit `security.audit_days`, for past
+    configurations `configuration.history`.
+    """
+
+    statistics_days: Days = 0
+    """Statistics; 0, here and below: `store.retention_days`."""
+    healthchecks_days: Days = 0
+    """Health checks."""
+    logs_days: Days = 0
+    """Log lines."""
+    crash_logs_days: Days = 0
+    """Logs of crashes and recoveries."""
+    reboot_logs_days: Days = 0
+    """Logs of reboots."""
+    events_days: Days = 0
+    """Events of devices."""
+    files_days: Days = 0
+    """Uploaded files."""
+    step_rows: Count = 2000
+    """Rows that are deleted in one transaction, at most."""
+    step_milliseconds: Annotated[float, msgspec.Meta(ge=1, le=10_000)] = 50.0
+    """Time that a step should take: after a longer one the next ones are smaller."""
+    time_share: Annotated[float, msgspec.Meta(ge=0.01, le=1)] = 0.25
+    """Part of the time that may go to deleting while there is much of it."""
 
 
 class Configuration(Section):
@@ -592,6 +622,7 @@ class Settings(Section):
     rtty: Rtty = msgspec.field(default_factory=Rtty)
     metrics: Metrics = msgspec.field(default_factory=Metrics)
     store: Store = msgspec.field(default_factory=Store)
+    retention: Retention = msgspec.field(default_factory=Retention)
     configuration: Configuration = msgspec.field(default_factory=Configuration)
     provisioning: Provisioning = msgspec.field(default_factory=Provisioning)
     signatures: Signatures = msgspec.field(default_factory=Signatures)

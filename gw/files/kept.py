@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final, Protocol
 
@@ -13,7 +14,10 @@ from gw.store.interface import Reader
 
 _PART_BYTES: Final = 1_048_576
 """What crosses the queue to the coordinator at a time."""
-_TIDY: Final = 100
+_TIDY_SECONDS: Final = 60.0
+"""Time between two looks at the age of the files, which read the whole directory."""
+_TIDY: Final = 1000
+"""Files that one look deletes."""
 
 
 class Coordinator(Protocol):
@@ -37,12 +41,16 @@ class KeptFiles:
         reader: Reader,
         coordinator: Coordinator,
         retention_seconds: int,
+        removed: Callable[[], object] = lambda: None,
     ) -> None:
+        """`removed` is called for each file that is deleted because of its age."""
         self.folder = Path(settings.directory or Path(data) / "files")
         self._in_database = settings.store == "database"
         self._reader = reader
         self._coordinator = coordinator
         self._retention = retention_seconds
+        self._removed = removed
+        self._tidied = 0.0
 
     async def keep(self, uuid: str, arrived: Path) -> None:
         """Keep a file that has arrived whole in the folder; it is moved, or removed from there."""
@@ -79,13 +87,16 @@ class KeptFiles:
         return True
 
     def _tidy(self) -> None:
-        """Delete some files that are older than what else is kept."""
+        """Delete files that are older than they are to be kept, now and then."""
+        if self._tidied and time.monotonic() < self._tidied + _TIDY_SECONDS:
+            return
+        self._tidied = time.monotonic()
         limit = time.time() - self._retention
         with contextlib.suppress(OSError):
-            for number, file in enumerate(sorted(self.folder.iterdir(), key=_age)):
-                if number >= _TIDY or file.stat().st_mtime >= limit:
-                    return
+            old = [file for file in self.folder.iterdir() if _age(file) < limit]
+            for file in sorted(old, key=_age)[:_TIDY]:
                 file.unlink(missing_ok=True)
+                self._removed()
 
 
 def _age(file: Path) -> float:

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import Literal, NamedTuple
 
+from gw.core.retention import KINDS
+
 DEVICE_METHODS = (
     "connect", "state", "healthcheck", "log", "event", "alarm", "wifiscan", "crashlog",
     "rebootLog", "cfgpending", "deviceupdate", "ping", "recovery", "telemetry",
@@ -147,6 +149,25 @@ TABLE: tuple[Metric, ...] = (
     ),
     Metric("gw_store_batch_seconds", "histogram", "Time to commit one batch.", (), _SECONDS),
     Metric("gw_store_errors_total", "counter", "Failed commits."),
+    Metric(
+        "gw_retention_removed_total",
+        "counter",
+        "Records deleted because of their age; of dropped partitions about so many.",
+        (("kind", KINDS),),
+    ),
+    Metric(
+        "gw_retention_removed_bytes_total",
+        "counter",
+        "Bytes of these records; of dropped partitions with their indexes.",
+        (("kind", KINDS),),
+    ),
+    Metric(
+        "gw_retention_lag_seconds",
+        "gauge",
+        "By how much the oldest record is older than it should become.",
+        (("kind", KINDS),),
+    ),
+    Metric("gw_retention_step_seconds", "histogram", "Time of one step of deleting.", (), _SECONDS),
     Metric(
         "gw_stream_items_total",
         "counter",

@@ -11,6 +11,7 @@ from typing import Any, Literal, Protocol
 
 import msgspec
 
+from gw.core.retention import Kind
 from gw.store import rows
 
 
@@ -277,16 +278,28 @@ class DeleteTokens(Op):
 
 
 class DeleteExpired(Op):
-    """One bounded step of retention: telemetry older than `before`, tokens expired at `now`."""
+    """One bounded step of retention: the oldest of a kind, of those older than `before`.
 
+    What was done is told by the fields that `commit` sets.
+    """
+
+    kind: Kind
     before: int
-    now: int
-    limit: int = 5000
-    """Rows per table."""
-    commands_before: int = 0
-    """Commands that ended before that are deleted."""
+    limit: int = 1000
+    """Rows; of files: parts of about 1 MB."""
+    whole_before: int | None = None
+    """Partitions (PostgreSQL) go whole if all in them is older than this: what else is in them
+    may be kept longer. None: as `before`."""
+    removed: int = 0
+    """Rows that went; of whole partitions about so many."""
+    bytes: int = 0
+    """Of their bodies."""
+    seconds: float = 0.0
+    """That it took."""
+    lag: int = 0
+    """By how much the oldest that is left is too old, in seconds, as far as it is known."""
     more: bool = False
-    """Set by `commit`: some table had as many, so another step is due at once."""
+    """Another step is due at once."""
 
 
 class RingPosition(msgspec.Struct):

@@ -97,14 +97,36 @@ async def make(connection: asyncpg.Connection, partition: Partition) -> bool:
     return await _change(connection, f"make {partition.name}", _making(partition))
 
 
-async def drop_old(connection: asyncpg.Connection, before: int) -> bool:
-    """Drop partitions whose records are all older than `before`; True if some are left to do."""
-    old = [one for one in await existing(connection) if one.end <= before]
+class Dropped(msgspec.Struct):
+    """What went with partitions, and what is left to do."""
+
+    rows: int = 0
+    """About so many: what the server believes."""
+    bytes: int = 0
+    """With indexes."""
+    more: bool = False
+    """Some are left that may go at once."""
+    busy_end: int = 0
+    """End of the oldest that a query holds; 0: none is held."""
+
+
+async def drop_old(connection: asyncpg.Connection, table: str, before: int) -> Dropped:
+    """Drop partitions of a table whose records are all older than `before`; not many at a time."""
+    old = [one for one in await existing(connection) if one.table == table and one.end <= before]
+    done = Dropped(more=len(old) > _DROPS)
     for partition in old[:_DROPS]:
+        rows, size = await connection.fetchrow(
+            "SELECT greatest(n_live_tup, 0), pg_total_relation_size(relid) "
+            "FROM pg_catalog.pg_stat_user_tables WHERE relid = $1::text::regclass",
+            partition.name,
+        ) or (0, 0)
         drop = [f"DROP TABLE {partition.name}"]
         if not await _change(connection, f"drop {partition.name}", drop):
-            return False  # queries hold it: that is for the next minute, not for at once
-    return len(old) > _DROPS
+            # Queries hold it: that is for the next minute, not for at once.
+            return msgspec.structs.replace(done, more=False, busy_end=partition.end)
+        done.rows += rows
+        done.bytes += size
+    return done
 
 
 def _making(partition: Partition) -> list[str]:

@@ -12,13 +12,14 @@ import os
 import time
 import uuid
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 import asyncpg
+import msgspec
 
 from gw.core import settings
 from gw.ops import logs
-from gw.store import postgres_partitions
+from gw.store import postgres_partitions, retention
 from gw.store.errors import BatchError, OutcomeUnknownError, StoreError
 from gw.store.interface import Batch, DeleteExpired, Op, PositionConflictError, RingPosition
 from gw.store.postgres_batch import Copy, Statement, Step, steps
@@ -32,7 +33,7 @@ from gw.store.postgres_connection import (
     store_error,
 )
 from gw.store.postgres_sql import translated
-from gw.store.writes import TELEMETRY, expired
+from gw.store.writes import TELEMETRY
 
 log = logs.get("store")
 T = TypeVar("T")
@@ -51,11 +52,8 @@ _ADVANCE: Final = (
 """Compare and set; a row that another transaction holds is compared once that has ended."""
 
 
-EXPIRE_OTHER: Final = (
-    "DELETE FROM {table}_other WHERE ctid = ANY(ARRAY(SELECT ctid FROM {table}_other "
-    "WHERE recorded < $1 ORDER BY recorded LIMIT $2))"
-)
-"""A step of retention over what is in no partition of its day."""
+_AHEAD_SECONDS: Final = 30.0
+"""Time between two looks whether partitions are to be made."""
 
 
 class PostgresWriter:
@@ -75,6 +73,7 @@ class PostgresWriter:
         """A batch whose COMMIT was sent and not answered."""
         self._lock = asyncio.Lock()
         self._closed = False
+        self._ahead_at = 0.0
 
     async def commit(self, batch: Batch) -> None:
         """Write a batch. Raises PositionConflictError, BatchError, StoreError.
@@ -243,10 +242,11 @@ class PostgresWriter:
     ) -> None:
         """Make and drop partitions; the batch is written, whatever comes of this."""
         try:
-            await postgres_partitions.make_ahead(connection, time.time())
+            if time.monotonic() >= self._ahead_at:
+                self._ahead_at = time.monotonic() + _AHEAD_SECONDS
+                await postgres_partitions.make_ahead(connection, time.time())
             for op in expiries:
-                if await postgres_partitions.drop_old(connection, op.before):
-                    op.more = True
+                await _drop_partitions(connection, op)
         except Exception as error:  # noqa: BLE001 - said, and tried again in a minute
             log.error("partitions: cannot be kept", detail=repr(error))
             if is_connection_gone(error):
@@ -279,17 +279,47 @@ async def _do(connection: asyncpg.Connection, step: Step) -> None:
 
 
 async def _expire(connection: asyncpg.Connection, op: DeleteExpired) -> None:
-    """Delete what is old, but for the partitions: they go after the commit."""
-    deleted = []
-    for table in TELEMETRY:
-        sql = EXPIRE_OTHER.format(table=table)
-        outcome = await connection.execute(sql, op.before, op.limit)
-        deleted.append(_count(outcome))
-    for sql, values in expired(op):
-        deleted.append(_count(await connection.execute(translated(sql), *values)))
-    op.more = max(deleted) >= op.limit
+    """Delete rows that are old; partitions that may go whole go after the commit."""
+    started = time.monotonic()
+    gone: list[Any] = []
+    for partition in await _places(connection, op):
+        sql = translated(retention.statement(op.kind, partition))
+        step = msgspec.structs.replace(op, limit=op.limit - len(gone))
+        gone += await connection.fetch(sql, *retention.values(step))
+        if len(gone) >= op.limit:
+            break
+    retention.settle(op, gone)
+    op.seconds = time.monotonic() - started
 
 
-def _count(outcome: str) -> int:
-    """Return the number of rows of an outcome such as `DELETE 5`."""
-    return int(outcome.rpartition(" ")[2])
+async def _places(connection: asyncpg.Connection, op: DeleteExpired) -> list[str]:
+    """Return the partitions whose rows go one by one; "": the table has none."""
+    table = retention.KEPT[op.kind].table
+    if table not in TELEMETRY:
+        return [""]
+    places = [f"{table}_other"]
+    whole = _whole_before(op)
+    if whole < op.before:
+        partitions = await postgres_partitions.existing(connection)
+        places += [
+            one.name for one in partitions if one.table == table and whole < one.end <= op.before
+        ]
+    return places
+
+
+def _whole_before(op: DeleteExpired) -> int:
+    return op.before if op.whole_before is None else min(op.before, op.whole_before)
+
+
+async def _drop_partitions(connection: asyncpg.Connection, op: DeleteExpired) -> None:
+    table = retention.KEPT[op.kind].table
+    if table not in TELEMETRY:
+        return
+    started = time.monotonic()
+    dropped = await postgres_partitions.drop_old(connection, table, _whole_before(op))
+    op.removed += dropped.rows
+    op.bytes += dropped.bytes
+    op.more = op.more or dropped.more
+    if dropped.busy_end:
+        op.lag = max(op.lag, op.before - dropped.busy_end)
+    op.seconds += time.monotonic() - started

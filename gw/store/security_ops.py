@@ -86,12 +86,3 @@ class SetAuditResult(Op):
     entry: str
     result: int
     detail: str
-
-
-class DeleteOldSecurity(Op):
-    """One bounded step of retention: audit before `audit_before`, links expired at `now`."""
-
-    audit_before: int
-    now: int
-    limit: int = 5000
-    """Rows per table."""

@@ -41,21 +41,6 @@ def insert_audit(into: Any, run: Any) -> None:
     into.executemany(_INSERT_AUDIT, ([getattr(op.row, name) for name in _AUDIT] for op in run))
 
 
-def delete_old(into: Any, run: Any) -> None:
-    """The oldest go first."""
-    for op in run:
-        into.execute(
-            "DELETE FROM audit WHERE id IN (SELECT id FROM audit WHERE recorded < ? "
-            "ORDER BY recorded LIMIT ?)",
-            (op.audit_before, op.limit),
-        )
-        into.execute(
-            "DELETE FROM action_links WHERE link_hash IN (SELECT link_hash FROM action_links "
-            "WHERE expires <= ? ORDER BY expires LIMIT ?)",
-            (op.now, op.limit),
-        )
-
-
 def delete_user(into: Any, run: Any) -> None:
     """A user goes with all that is the user's."""
     _delete_account(into, run, "users")
@@ -98,5 +83,4 @@ def writers(
             "UPDATE audit SET result = ?, detail = ? WHERE entry = ? AND result = -1",
             *("result", "detail", "entry"),
         ),
-        ops.DeleteOldSecurity: delete_old,
     }

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import sqlite3
+import time
 from collections.abc import Callable
 from typing import Final
 
-from gw.store import interface, writes
+from gw.store import interface, retention, writes
 from gw.store.errors import BatchError
 from gw.store.sqlite_connection import is_fault_of_data
-from gw.store.writes import TELEMETRY, Run, expired, runs
+from gw.store.writes import Run, runs
 
 
 def write_batch(connection: sqlite3.Connection, batch: interface.Batch) -> None:
@@ -56,16 +57,10 @@ def _advance(connection: sqlite3.Connection, position: interface.RingPosition) -
 
 def _delete_expired(connection: sqlite3.Connection, run: Run) -> None:
     for op in run:
-        deleted = [
-            connection.execute(
-                f"DELETE FROM {table} WHERE id IN (SELECT id FROM {table} "  # noqa: S608
-                "WHERE recorded < ? ORDER BY recorded LIMIT ?)",
-                (op.before, op.limit),
-            ).rowcount
-            for table in TELEMETRY
-        ]
-        deleted += [connection.execute(*statement).rowcount for statement in expired(op)]
-        op.more = max(deleted) >= op.limit
+        started = time.monotonic()
+        sql = retention.statement(op.kind)
+        retention.settle(op, connection.execute(sql, retention.values(op)).fetchall())
+        op.seconds = time.monotonic() - started
 
 
 _WRITERS: Final[dict[type[interface.Op], Callable[[sqlite3.Connection, Run], None]]] = {

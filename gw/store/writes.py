@@ -1,7 +1,7 @@
 """What each write of a batch is in SQL that every database understands.
 
-Writers hand statements to whoever runs them and see nothing of the outcome. Retention (`expired`)
-is not among them: how many rows went matters there.
+Writers hand statements to whoever runs them and see nothing of the outcome. Retention is not among
+them: how many rows went matters there; see gw.store.retention.
 """
 
 from __future__ import annotations
@@ -203,31 +203,6 @@ def _delete_tokens(into: Statements, run: Run) -> None:
             into.execute("DELETE FROM tokens WHERE user_id = ?", (op.user_id,))
         else:
             raise ValueError("neither a token nor a user is named")
-
-
-def expired(op: interface.DeleteExpired) -> list[tuple[str, tuple[Any, ...]]]:
-    """Return the statements of one step of retention, but for telemetry, with their parameters.
-
-    Of telemetry every database gets rid in its own way.
-    """
-    return [
-        # A session lives as long as the longer of its two tokens.
-        (
-            "DELETE FROM tokens WHERE access_hash IN (SELECT access_hash FROM tokens "
-            "WHERE refresh_expires <= ? AND expires <= ? ORDER BY refresh_expires LIMIT ?)",
-            (op.now, op.now, op.limit),
-        ),
-        (
-            "DELETE FROM commands WHERE id IN (SELECT id FROM commands "
-            "WHERE completed > 0 AND completed < ? ORDER BY completed LIMIT ?)",
-            (op.commands_before, op.limit),
-        ),
-        (
-            "DELETE FROM files WHERE uuid IN (SELECT uuid FROM files "
-            "WHERE created < ? ORDER BY created LIMIT ?)",
-            (op.before, op.limit),
-        ),
-    ]
 
 
 WRITERS: Final[dict[type[interface.Op], Writer]] = {

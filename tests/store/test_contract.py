@@ -340,29 +340,6 @@ async def test_delete_records(store):
     assert await store.count_statistics(B) == 1
 
 
-async def test_retention_is_bounded_and_tells_if_there_is_more(store):
-    await write(
-        store,
-        *(ops.InsertStatistics(A, n, n, b"{}") for n in range(10)),
-        # One that a clock running ahead stamped does not hold up those behind it.
-        ops.InsertStatistics(A, 99, 10**10, b"{}"),
-        ops.InsertStatistics(A, 3, 3, b"{}"),
-        *(ops.InsertHealthCheck(A, 1, 1, n, b"{}") for n in range(3)),
-        ops.InsertLog(A, 1, 1, 0, 1, "l", b"{}"),
-        ops.InsertEvent(A, 1, "t", b"{}"),
-    )
-    step = ops.DeleteExpired(before=8, now=0, limit=5)
-    await write(store, step)
-    assert step.more
-    assert await store.count_statistics(A) == 7
-    assert await store.healthchecks(A) == []
-    assert await store.logs(A) == []
-    step = ops.DeleteExpired(before=8, now=0, limit=5)
-    await write(store, step)
-    assert not step.more
-    assert [row.recorded for row in await store.statistics(A)] == [8, 9, 10**10]
-
-
 # commands
 
 
@@ -551,27 +528,6 @@ async def test_delete_tokens(store):
     assert left == [1]
     with pytest.raises(BatchError):
         await write(store, ops.DeleteTokens())
-
-
-async def test_expired_tokens_go_when_both_ends_have_passed(store):
-    def token(name, expires, refresh_expires):
-        return ops.PutToken(
-            rows.TokenRow(
-                access_hash=name,
-                refresh_hash=name,
-                user_id="u",
-                created=0,
-                expires=expires,
-                refresh_expires=refresh_expires,
-            )
-        )
-
-    await write(store, token("both", 10, 20), token("access", 10, 21), token("refresh", 21, 20))
-    await write(store, ops.DeleteExpired(before=0, now=20))
-    assert [n for n in ("both", "access", "refresh") if await store.token(n)] == [
-        "access",
-        "refresh",
-    ]
 
 
 # transactions

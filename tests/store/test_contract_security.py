@@ -139,16 +139,3 @@ async def test_audit_pages_and_conditions(store):
     assert await read(start=2, end=4) == [4, 3, 2]
     assert await read(end=0, start=6) == [6]
     assert await read(end=3, author="a") == [2]
-
-
-async def test_retention_takes_the_oldest_first_and_expired_links(store):
-    for n in (3, 1, 2):
-        await write(store, security.InsertAudit(entry(n)))
-    await write(store, security.PutActionLink(link("a", expires=10)))
-    await write(store, security.PutActionLink(link("b", "other", expires=11)))
-    await write(store, security.DeleteOldSecurity(audit_before=3, now=10, limit=1))
-    assert sorted(row.recorded for row in await store.audit()) == [2, 3]
-    assert await store.action_link("a") is None
-    assert await store.action_link("b") is not None
-    await write(store, security.DeleteOldSecurity(audit_before=3, now=10))
-    assert [row.recorded for row in await store.audit()] == [3]

@@ -58,7 +58,7 @@ async def touched(store, connection, now):
     await store.count_statistics(SERIAL)
     found = [await blocks(connection, *one) for one in store.asked]
     before = await connection.fetchval("SELECT pg_current_wal_lsn()")
-    expire = ops.DeleteExpired(before=now - 2 * DAY, now=now)
+    expire = ops.DeleteExpired("statistics", now - 2 * DAY)
     await store.commit(Batch([expire]))
     written = await connection.fetchval("SELECT pg_current_wal_lsn() - $1::pg_lsn", before)
     return found, int(written)
@@ -80,7 +80,8 @@ async def test_pages_counts_and_retention_do_not_grow_with_the_table(database):
             assert await store.count_statistics(SERIAL) == 30
             results.append(await touched(store, connection, now))
             assert await store.count_statistics(SERIAL) == 20
-            assert min(one.day for one in await existing(connection)) > old // DAY
+            days = [one.day for one in await existing(connection) if one.table == "statistics"]
+            assert min(days) > old // DAY
         (small, small_log), (large, large_log) = results
         print(f"\nblocks {small} and {large}, bytes logged {small_log} and {large_log}")
         # An index of twenty times the size is a level higher, in each of the partitions.

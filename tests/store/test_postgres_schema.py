@@ -17,7 +17,7 @@ from gw.store.interface import Batch
 from gw.store.migrations import load, migrate_sqlite, parse
 from gw.store.postgres import PostgresReader, PostgresStore
 from gw.store.postgres_migrations import migrate_postgres
-from gw.store.postgres_partitions import DAY, Partition, drop_old, existing, make_ahead
+from gw.store.postgres_partitions import DAY, Partition, existing, make_ahead
 from gw.store.sqlite_connection import open_for_writing
 from gw.store.writes import TELEMETRY
 
@@ -229,7 +229,7 @@ async def test_retention_drops_whole_days(migrated, database):
     async with PostgresStore(database) as store:
         times = [now - days * DAY for days in range(12)]
         await store.commit(Batch([ops.InsertStatistics(A, 1, at, b"{}") for at in times]))
-        expire = ops.DeleteExpired(before=now - 3 * DAY, now=now)
+        expire = ops.DeleteExpired("statistics", now - 3 * DAY)
         steps = 0
         while True:
             expire.more = False
@@ -239,31 +239,10 @@ async def test_retention_drops_whole_days(migrated, database):
                 break
         # Bounded steps; and a day goes as a whole, once all of it is too old.
         assert 1 < steps < 10
-        left = {partition.day for partition in await existing(migrated)}
+        left = {one.day for one in await existing(migrated) if one.table == "statistics"}
         assert min(left) == today - 3
         found = await store.statistics(A)
         assert [row.recorded // DAY for row in found] == list(range(today - 3, today + 1))
-
-
-async def test_a_partition_that_a_query_holds_is_left_for_later(migrated, database, monkeypatch):
-    monkeypatch.setattr("gw.store.postgres_partitions._LOCK_MILLISECONDS", 50)
-    now = int(time.time())
-    await make_ahead(migrated, now - 9 * DAY)
-    reading = await asyncpg.connect(database.url)
-    await reading.execute("BEGIN; SELECT count(*) FROM statistics")
-    async with PostgresStore(database) as store:
-        expire = ops.DeleteExpired(before=now - 3 * DAY, now=now)
-        await store.commit(Batch([ops.InsertStatistics(A, 1, now, b"{}"), expire]))
-        assert not expire.more
-        assert await store.count_statistics(A) == 1
-        old = [one for one in await existing(migrated) if one.end <= expire.before]
-        assert "statistics" in {one.table for one in old}
-        await reading.close()
-        expire.more = True
-        while expire.more:
-            await store.commit(Batch([expire]))
-    assert [one for one in await existing(migrated) if one.end <= expire.before] == []
-    assert not await drop_old(migrated, expire.before)
 
 
 async def test_toast_and_timeouts_are_those_of_the_settings(database):
