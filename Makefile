@@ -7,7 +7,7 @@ MAKEFLAGS += --no-print-directory
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.built
-SOURCES := pyproject.toml setup.py deploy/dev/build $(wildcard gw/_native/*.pyx gw/_native/*.pxd)
+SOURCES := pyproject.toml setup.py deploy/dev/build $(wildcard gw/_native/*.pyx gw/_native/*.pxd gw/_native/*.h)
 # Further arguments: make run ARGS='--devices 500', make test ARGS='-k ring'.
 ARGS ?=
 # Most tests wait for processes that they start, so a few more than there are cores run at a time.
@@ -32,7 +32,7 @@ run: build ## Run a gateway with 20 simulated devices here; Ctrl-C ends it
 
 .PHONY: test
 test: check ## Check, then run all tests but the long ones
-	GW_PURE_PYTHON=1 $(BIN)/python -m pytest -q tests/_native/test_confighash.py tests/protocol
+	GW_PURE_PYTHON=1 $(BIN)/python -m pytest -q tests/_native/test_confighash.py tests/_native/test_envelope.py tests/protocol
 	$(BIN)/python -m pytest -q bench
 	deploy/dev/test-all $(TEST_PROCESSES) $(ARGS)
 

@@ -30,6 +30,7 @@ extensions = [
     Extension(
         f"gw._native.{source.stem}",
         [str(source)],
+        depends=[str(header) for header in sorted(source.parent.glob("*.h"))],
         extra_compile_args=flags,
         extra_link_args=link,
     )

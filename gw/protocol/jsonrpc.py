@@ -9,7 +9,8 @@ from enum import Enum
 from typing import Final
 
 import msgspec
-import orjson
+
+from gw._native import Envelope, ScanError, scan_message
 
 MAX_RPC_ID: Final = 2**31 - 1
 """Largest id that every agent echoes unchanged (agents.md, id)."""
@@ -46,76 +47,68 @@ class Form(Enum):
     """A tunnelled RADIUS packet, which is not JSON-RPC."""
 
 
-class Envelope(msgspec.Struct):
-    """Members of the root object that matter; unknown ones are skipped without a copy.
-
-    Quirk: extra-members.
-    """
-
-    jsonrpc: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
-    method: str | msgspec.UnsetType = msgspec.UNSET
-    params: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
-    id: int | float | str | bool | msgspec.UnsetType | None = msgspec.UNSET
-    result: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
-    error: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
-    radius: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
-
-
-_decode_envelope = msgspec.json.Decoder(Envelope).decode
-_BLANK: Final = b" \t\r\n"
-
-
 def parse(message: bytes) -> Envelope:
-    """Decode one message.
+    """Scan one message; members of the root that nobody needs are passed over.
 
-    Raises MalformedMessageError if it is not a JSON object, and ProtocolError if `method` or
-    `id` has a wrong type.
+    Raises MalformedMessageError if it is not a JSON object in UTF-8, and ProtocolError if `method`
+    or `id` has a wrong type. Quirk: extra-members.
     """
     try:
-        return _decode_envelope(message)
-    except msgspec.ValidationError as error:
-        if not message.lstrip(_BLANK).startswith(b"{"):
-            raise MalformedMessageError("bad_json", "the message is not a JSON object") from error
-        raise ProtocolError("not_jsonrpc", f"the envelope is not JSON-RPC: {error}") from error
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise MalformedMessageError("bad_json", f"the message is not JSON: {error}") from error
-    except RecursionError as error:
-        raise MalformedMessageError("depth", "the message is nested too deeply") from error
+        if not message.isascii():
+            message.decode()
+        envelope = scan_message(message)
+    except UnicodeDecodeError as error:
+        text = f"the message is not UTF-8: {error.reason}"
+        raise MalformedMessageError("bad_json", text) from error
+    except ScanError as error:
+        raise MalformedMessageError(error.reason, f"the message is no JSON: {error}") from error
+    if envelope.method is not None and not envelope.method.startswith(b'"'):
+        raise ProtocolError("not_jsonrpc", "`method` is not a string")
+    if envelope.id is not None and envelope.id.startswith((b"{", b"[")):
+        raise ProtocolError("not_jsonrpc", "`id` is neither a number nor a string")
+    return envelope
 
 
 def form_of(envelope: Envelope) -> Form:
-    """Tell what a decoded message is, in the order of southbound.md 1.4.
+    """Tell what a message is, in the order of southbound.md 1.4.
 
     Raises ProtocolError for a message that is none of the known forms.
     """
-    if envelope.jsonrpc is msgspec.UNSET:
-        if envelope.radius is not msgspec.UNSET:
+    if not envelope.jsonrpc:
+        if envelope.radius:
             return Form.RADIUS
         raise ProtocolError("not_jsonrpc", "the message has neither `jsonrpc` nor `radius`")
-    if envelope.method is not msgspec.UNSET and envelope.params is not msgspec.UNSET:
+    if envelope.method is not None and envelope.params is not None:
         return Form.EVENT
-    answered = envelope.result is not msgspec.UNSET or envelope.error is not msgspec.UNSET
-    if answered and envelope.id is not msgspec.UNSET:
+    if (envelope.result or envelope.error) and envelope.id is not None:
         return Form.ANSWER
-    if envelope.method is not msgspec.UNSET:
-        text = f"`{envelope.method[:40]}` has no params"
+    if envelope.method is not None:
+        text = f"`{method_of(envelope)[:40]}` has no params"
         raise ProtocolError("bad_params", text, tolerated=True)
     text = "the message is neither a method call nor an answer"
     raise ProtocolError("not_jsonrpc", text, tolerated=True)
 
 
-def check_values(text: bytes | msgspec.Raw) -> None:
-    """Check that whoever reads JSON text that is passed on whole can read all of it.
-
-    Raises ProtocolError for a number beyond a double, which is JSON and yet stops many readers
-    (RFC 8259, 6), and MalformedMessageError for more than 1,024 levels.
-    """
+def method_of(envelope: Envelope) -> str:
+    """Return the method of a message that has one."""
+    assert envelope.method is not None
+    if b"\\" not in envelope.method:
+        return envelope.method[1:-1].decode()
     try:
-        orjson.loads(text)
-    except orjson.JSONDecodeError as error:
-        if "depth" in error.msg or "ecursion" in error.msg:
-            raise MalformedMessageError("depth", "the message is nested too deeply") from error
-        raise ProtocolError("number_range", f"a value that cannot be read: {error.msg}") from error
+        name: str = msgspec.json.decode(envelope.method, type=str)
+    except msgspec.DecodeError:  # half of a surrogate pair
+        return envelope.method.decode()
+    return name
+
+
+def check_readable(unreadable: str) -> None:
+    """Refuse JSON that is passed on whole and that not every reader can read.
+
+    `unreadable` is what the scan says of it. Raises ProtocolError for a number beyond a double
+    (RFC 8259, section 6) and for half of a surrogate pair (section 8.2).
+    """
+    if unreadable:
+        raise ProtocolError("number_range", f"a value that cannot be read: {unreadable}")
 
 
 def storable(text: str, limit: int = 8192) -> str:
@@ -125,7 +118,12 @@ def storable(text: str, limit: int = 8192) -> str:
 
 def rpc_id(envelope: Envelope) -> int:
     """Return the id of an answer, or 0 if it is not a number that we can have sent."""
-    value = envelope.id
+    if envelope.id is None:
+        return 0
+    try:
+        value = msgspec.json.decode(envelope.id)
+    except (msgspec.DecodeError, ValueError):  # a number that none of ours can be
+        return 0
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return 0
     if not 0 < value <= MAX_RPC_ID:

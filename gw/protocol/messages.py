@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import msgspec
 
+from gw._native import Members, ScanError, scan_object
 from gw.protocol import quirks
 from gw.protocol.jsonrpc import (
     MalformedMessageError,
     ProtocolError,
-    check_values,
+    check_readable,
     storable,
 )
 
@@ -241,37 +242,71 @@ _decoders = {method: msgspec.json.Decoder(kind).decode for method, kind in METHO
 _decode_members = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 
 
-def decode(method: str, params: bytes) -> Params:
+def members_of(params: bytes) -> Members:
+    """Scan (expanded) params.
+
+    Raises MalformedMessageError if they are nested too deeply, and ProtocolError if they are no
+    JSON object.
+    """
+    try:
+        return scan_object(params)
+    except ScanError as error:
+        text = f"params: {error}"
+        if error.reason == "depth":
+            raise MalformedMessageError("depth", text) from error
+        # Only params that were compressed come so far, and owgw does not count them (1.6).
+        raise ProtocolError("bad_params", text, tolerated=True) from error
+
+
+def decode(method: str, params: Members | bytes) -> Params:
     """Decode the (expanded) params of `method`.
 
-    Raises ProtocolError if the method is unknown, the params do not fit, or a number in them is
-    beyond a double, and MalformedMessageError if expanded params are nested too deeply.
+    Raises ProtocolError if the method is unknown, the params do not fit, or a value in them cannot
+    be read everywhere, and MalformedMessageError as `members_of` does.
     """
     decoder = _decoders.get(method)
     if decoder is None:
         raise ProtocolError("unknown_method", f"unknown method {method[:40]!r}")
+    members = members_of(params) if isinstance(params, bytes) else params
+    text = members.text
     limit = LIMITS.get(method)
-    if limit is not None and len(params) > limit:
-        raise ProtocolError("bad_params", f"{method} has {len(params)} bytes, above {limit}")
+    if limit is not None and len(text) > limit:
+        raise ProtocolError("bad_params", f"{method} has {len(text)} bytes, above {limit}")
+    name, starts = _SHAPES.get(method, ("", b""))
+    span = members.span(name) if name else None
     try:
-        result: Params = decoder(params)
+        if span is None:
+            result: Params = decoder(text)
+        else:
+            # The document has been scanned, and nobody looks into it: only the rest is read.
+            start, stop = span
+            result = decoder(text[:start] + b"0" + text[stop:])
+            setattr(result, name, msgspec.Raw(text[start:stop]))
     except msgspec.ValidationError as error:
-        text = f"{method}: {error}"
-        raise ProtocolError("bad_params", text, tolerated=_tolerated(method, params)) from error
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        # Only params that were compressed come so far, and owgw does not count them (1.6).
-        text = f"{method}: params are not JSON: {error}"
-        raise ProtocolError("bad_params", text, tolerated=True) from error
-    except RecursionError as error:
-        raise MalformedMessageError("depth", f"{method}: params are nested too deeply") from error
-    check_values(params)
+        reason = f"{method}: {error}"
+        raise ProtocolError("bad_params", reason, tolerated=_tolerated(method, text)) from error
+    except (msgspec.DecodeError, RecursionError) as error:
+        # Valid JSON: what is left is a number or a character that cannot be read.
+        raise ProtocolError("number_range", f"{method}: {error}") from error
+    check_readable(members.unreadable)
     _whole_uuids(result)
     _storable(method, result)
-    name, starts = _SHAPES.get(method, ("", b""))
     if name and memoryview(getattr(result, name))[0] not in starts:
         kind = "an object" if starts == _OBJECT else "an array or object"
         raise ProtocolError("bad_params", f"{method}: `{name}` is not {kind}")
     return result
+
+
+def document_place(method: str, params: Params, members: Members) -> tuple[int, int]:
+    """Return where in the params the document to be stored begins, and its size; (0, 0): none."""
+    name = DOCUMENTS.get(method)
+    if name is None:
+        return 0, 0
+    span = members.span(name)
+    if span is not None:
+        return span[0], span[1] - span[0]
+    raw = bytes(getattr(params, name))
+    return members.text.rfind(raw), len(raw)
 
 
 def _tolerated(method: str, params: bytes) -> bool:

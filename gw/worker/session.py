@@ -23,6 +23,7 @@ from gw.protocol.jsonrpc import Form, MalformedMessageError, ProtocolError
 from gw.worker import identity
 
 if TYPE_CHECKING:
+    from gw._native import Envelope, Members
     from gw.worker.context import WorkerContext
 
 log = logs.get("session")
@@ -304,8 +305,6 @@ class Session(WSListener):
         self.messages += 1
         self.context.counters.add(_BYTES_IN, len(payload))
         try:
-            if not payload.isascii():
-                payload.decode()
             envelope = jsonrpc.parse(payload)
             form = jsonrpc.form_of(envelope)
             if form is Form.EVENT:
@@ -313,13 +312,10 @@ class Session(WSListener):
             elif form is Form.ANSWER:
                 self._answer(envelope, payload, now)
             else:
+                jsonrpc.check_readable(envelope.unreadable)
                 self._radius(payload, now)
         except ProtocolError as error:
             self._protocol_error(error)
-        except UnicodeDecodeError as error:
-            self.end(
-                WSCloseCode.INVALID_TEXT, "bad_json", f"the message is not UTF-8: {error.reason}"
-            )
         except MalformedMessageError as error:
             self.end(WSCloseCode.INVALID_TEXT, error.reason, str(error))
 
@@ -340,25 +336,26 @@ class Session(WSListener):
             text = f"{self.errors} protocol errors, the last: {error}"
             self.end(WSCloseCode.POLICY_VIOLATION, "protocol_errors", text)
 
-    def _event(self, envelope: jsonrpc.Envelope, now: int) -> None:
-        method = envelope.method
-        assert isinstance(method, str)
-        assert isinstance(envelope.params, msgspec.Raw)
+    def _event(self, envelope: Envelope, now: int) -> None:
+        method = jsonrpc.method_of(envelope)
+        members = envelope.params
+        assert members is not None
         self.context.counters.add(_RECEIVED.get(method, _RECEIVED["unknown"]))
         if method not in messages.METHODS:
             raise ProtocolError("unknown_method", f"unknown method {method[:40]!r}")
         limit = self.context.settings.devices.max_expanded_bytes
-        body = compression.expand(bytes(envelope.params), limit)
-        params = messages.decode(method, body)
+        if members.span("compress_64") is not None:
+            members = messages.members_of(compression.expand(members.text, limit))
+        params = messages.decode(method, members)
         if not self._serial_is_own(params.serial):
             return
         if method == "connect":
             assert isinstance(params, messages.ConnectParams)
-            self._connect(params, body, now)
+            self._connect(params, members.text, now)
             return
         if self.connect_head is None and method not in messages.WITHOUT_CONNECT:
             raise ProtocolError("not_connected", f"{method} before connect")
-        self._publish(method, params, body, now)
+        self._publish(method, params, members, now)
 
     def _serial_is_own(self, text: str) -> bool:
         """End the session of a device that speaks for another one."""
@@ -401,13 +398,9 @@ class Session(WSListener):
             Kind.CONNECT, self.id, self.serial_number, now, head, body, self
         )
 
-    def _publish(self, method: str, params: messages.Params, body: bytes, now: int) -> None:
+    def _publish(self, method: str, params: messages.Params, members: Members, now: int) -> None:
         uuid, content = messages.reported(method, params)
-        start = size = 0
-        document = messages.DOCUMENTS.get(method)
-        if document is not None:
-            raw = bytes(getattr(params, document))
-            start, size = body.rfind(raw), len(raw)
+        start, size = messages.document_place(method, params, members)
         if uuid >= 0:
             self.last_uuid, self.last_hash = uuid, content
         head = records.encode(
@@ -424,12 +417,12 @@ class Session(WSListener):
             )
         )
         self.context.uplink.publish(
-            Kind.MESSAGE, self.id, self.serial_number, now, head, body, self
+            Kind.MESSAGE, self.id, self.serial_number, now, head, members.text, self
         )
 
-    def _answer(self, envelope: jsonrpc.Envelope, payload: bytes, now: int) -> None:
+    def _answer(self, envelope: Envelope, payload: bytes, now: int) -> None:
         self.context.counters.add(_ANSWERS)
-        jsonrpc.check_values(payload)
+        jsonrpc.check_readable(envelope.unreadable)
         rpc_id = jsonrpc.rpc_id(envelope)
         pending = self.outstanding.get(rpc_id) if self.outstanding and rpc_id else None
         if pending is not None and self.outstanding is not None and rpc_id is not None:

@@ -35,7 +35,7 @@ def test_whatever_an_answer_holds_can_be_stored(name):
                 envelope = jsonrpc.parse(variant)
             if jsonrpc.form_of(envelope) is not Form.ANSWER:
                 continue
-            jsonrpc.check_values(variant)
+            jsonrpc.check_readable(envelope.unreadable)
         except (ProtocolError, MalformedMessageError, UnicodeDecodeError):
             refused += 1
             continue
