@@ -33,7 +33,8 @@ _B = TypeVar("_B", bound=msgspec.Struct)
 async def read(request: AnyRequest, kind: type[_B]) -> _B:
     """Read the body as a JSON object. Raises ApiError 1002 or 1003 if it is not one.
 
-    Members that `kind` does not have are left out, absent ones keep its defaults.
+    Members that `kind` does not have are left out, absent ones keep its defaults; a number or a
+    flag may be sent as a text (northbound.md 2.3).
     """
     try:
         async with asyncio.timeout(READ_SECONDS):
@@ -48,7 +49,8 @@ async def read(request: AnyRequest, kind: type[_B]) -> _B:
         raise ApiError(1003, f"the content type must be {JSON}")
     try:
         # The parts that are kept raw are only skipped over, so UTF-8 is checked for all here.
-        found = msgspec.json.decode(data.decode(), type=kind)
+        # Lax, since forms of UIs send numbers and flags as words too: "80", "true".
+        found = msgspec.json.decode(data.decode(), type=kind, strict=False)
         if _NUL in data and _has_nul(found):
             # No text of a database may hold it.
             raise ApiError(1003, "\\u0000 in a string")

@@ -74,6 +74,15 @@ class ConfigurationValidation:
         for fault in self._schemas.reload():
             _log.error("schema file refused, the old one stays", reason=fault)
 
+    def published(self, device_type: str) -> bytes:
+        """Return the schema in use for a type of device, with `$defs` as UIs read it, as JSON."""
+        schema = self._schemas.of(device_type)
+        if isinstance(schema.definitions, dict) and schema.definitions:
+            return schema.text
+        # An older draft says `definitions`; without any there is still a member to look at.
+        document = msgspec.json.decode(schema.text)
+        return msgspec.json.encode(document | {"$defs": document.get("definitions", {})})
+
     async def accept(self, text: bytes, device: Device, *, strict: bool = False) -> Examination:
         """Return what there is to say about a configuration that may be stored.
 

@@ -17,7 +17,7 @@ _POLICY: Final = (
     "img-src 'self' data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
 _CACHE: Final = "no-cache"
-_PUBLIC: Final[dict[str, Any]] = {"opt": {"public": True}, "include_in_schema": False}
+PUBLIC: Final[dict[str, Any]] = {"opt": {"public": True}, "include_in_schema": False}
 
 
 def pages(openapi: dict[str, Any]) -> list[HTTPRouteHandler]:
@@ -47,7 +47,7 @@ def page(path: str, name: str, content: bytes, media_type: str) -> HTTPRouteHand
     """Return the public route of a page that never changes."""
     headers = {"content-security-policy": _POLICY, "cache-control": _CACHE}
 
-    @get(path, name=name, **_PUBLIC)
+    @get(path, name=name, **PUBLIC)
     async def read_page() -> Answer:
         return Response(content, media_type=media_type, headers=headers)
 

@@ -24,6 +24,7 @@ _THREAD_BYTES: Final = 65_536
 _PIECE_BYTES: Final = 65_536
 _GZIP_LEVEL: Final = 4
 _VARY: Final = (b"vary", b"Origin, Accept-Encoding")
+_ALL_METHODS: Final = ("DELETE", "GET", "POST", "PUT")
 _PREFLIGHT_SECONDS: Final = b"86400"
 _SAFE: Final = (
     (b"x-content-type-options", b"nosniff"),
@@ -72,13 +73,16 @@ class RouteMethods:
             same.append((segments, {m for m in methods if m != "OPTIONS"}))
 
     def of(self, path: str) -> list[str]:
-        """Return the methods of the routes that match `path`."""
+        """Return the methods of the routes that match `path`; of a path that there is not, all.
+
+        Browsers then send the request, and their user reads why it is refused.
+        """
         segments = path.strip("/").split("/")
         found: set[str] = set()
         for pattern, methods in self._by_length.get(len(segments), ()):
             if all(p.startswith("{") or p == s for p, s in zip(pattern, segments, strict=True)):
                 found |= methods
-        return sorted(found)
+        return sorted(found or _ALL_METHODS)
 
 
 class Edge:

@@ -55,6 +55,9 @@ class Schema:
         if not isinstance(document, dict):
             raise SchemaError(f"{origin}: not a JSON Schema: not an object")
         self.name = _name(document, origin)
+        self.text = text
+        """As it was read."""
+        self.definitions = document.get("$defs", {})
         try:
             self._validator = jsonschema_rs.validator_for(
                 document,

@@ -42,6 +42,7 @@ async def test_preflight_needs_no_token(apps):
         other = await client.options("/nothing")
         assert other.status_code == 200
         assert other.headers["access-control-allow-origin"] == "*"
+        assert other.headers["access-control-allow-methods"] == "DELETE, GET, POST, PUT"
         static = await client.options(f"/device/{AP}/logs")
         assert static.headers["access-control-allow-methods"] == "DELETE, GET, POST"
 
@@ -107,7 +108,7 @@ def test_methods_by_path():
     assert methods.of("/a/b") == ["GET", "POST"]
     assert methods.of("/a/c/") == ["GET"]
     assert methods.of("/") == ["GET"]
-    assert methods.of("/a") == []
+    assert methods.of("/a") == methods.of("/b/c") == ["DELETE", "GET", "POST", "PUT"]
 
 
 @pytest.mark.parametrize("page", ["/", "/docs", "/docs/docs.js", "/docs/docs.css"])

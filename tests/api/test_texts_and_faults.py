@@ -35,6 +35,19 @@ async def test_nul_in_texts(api, security):
     assert '"a":"\\u0000"' in found.text
 
 
+@pytest.mark.parametrize(
+    ("sent", "kept"), [("30", 30), (30, 30), ("x", None), ("", None), ("1.5", None), ([30], None)]
+)
+async def test_numbers_may_be_sent_as_texts(api, sent, kept):
+    body = {"deviceType": "x", "uri": "https://h/x", "revision": "1", "imageCreationDate": sent}
+    answer = await api.post("/default_firmware/x", json=body)
+    if kept is None:
+        assert description(answer).startswith("1003: ")
+        assert "imageCreationDate" in description(answer)
+    else:
+        assert answer.json()["imageCreationDate"] == kept
+
+
 @pytest.mark.usefixtures("devices")
 async def test_the_number_fits_what_is_wrong(api):
     lone = await api.put(f"/device/{AP}", content=b'{"owner":"\\ud800"}', headers=JSON)

@@ -1,13 +1,17 @@
-"""/wwwassets: the pages that the sign-in form links to (security.md 6)."""
+"""/wwwassets: the pages that the sign-in form links to, and a schema for UIs (security.md 6)."""
 
 from __future__ import annotations
 
 import html
 from typing import Final
 
+from litestar import Response, get
+from litestar.di import NamedDependency
 from litestar.handlers import HTTPRouteHandler
 
-from gw.api.docs import page
+from gw.api.context import Context
+from gw.api.docs import PUBLIC, page
+from gw.api.envelope import Answer
 from gw.core.settings import Security
 
 _PAGE: Final = """<!doctype html>
@@ -34,9 +38,17 @@ _ACCESS: Final = """    <p>Use this gateway only if you were given an account, a
       knows your password.</p>"""
 
 
+@get("/wwwassets/ucentral.schema.pretty.json", **PUBLIC)
+async def read_schema(context: NamedDependency[Context]) -> Answer:
+    """Answer the schema of access points: UIs ask for it here where no owprov is announced."""
+    schema = context.validation.published("ap")
+    return Response(schema, media_type="application/json", headers={"cache-control": "no-cache"})
+
+
 def pages(rules: Security) -> list[HTTPRouteHandler]:
     """Return the routes of the pages."""
     return [
+        read_schema,
         _page("password_policy", "Password policy", _password(rules)),
         _page("access_policy", "Access policy", _ACCESS),
     ]
