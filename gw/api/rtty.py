@@ -24,6 +24,7 @@ from gw.api.serials import path_serial
 from gw.core.errors import ApiError
 from gw.protocol import restrictions, rtty
 from gw.protocol.commands import COMMANDS
+from gw.protocol.errors import ParameterError
 
 _NAME: Final = "rtty"
 _FULL: Final = 1144
@@ -101,10 +102,18 @@ async def open_terminal(
                 "by": caller.email,
                 "details": msgspec.json.encode(details).decode(),
             },
-            rtty.params(serial, credentials, details, device.device_password),
+            rtty.params(
+                serial,
+                credentials,
+                details,
+                device.device_password,
+                is_switch=device.device_type == "switch",
+            ),
             COMMANDS[_NAME].seconds,
         )
         opened = row.status == "completed"
+    except ParameterError as error:
+        raise ApiError(error.number, str(error)) from None
     finally:
         if not opened:
             context.terminals.give_back(place)

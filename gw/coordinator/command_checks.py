@@ -12,6 +12,7 @@ from gw.coordinator.shadow import Shadow
 from gw.core.errors import ApiError
 from gw.core.settings import Signatures
 from gw.protocol import configuration as rules
+from gw.protocol.commands import for_switch
 from gw.protocol.restrictions import SIGNATURE_NEEDED, Restrictions, forbids, stored
 from gw.security.signatures import SignatureError, Signer
 
@@ -32,6 +33,10 @@ class CommandChecks:
 
         Raises ApiError 1151 or 1146 (southbound.md 6.8).
         """
+        params = await self._signed(shadow, name, params)
+        return for_switch(name, params) if shadow.row.device_type == "switch" else params
+
+    async def _signed(self, shadow: Shadow, name: str, params: bytes) -> bytes:
         details = stored(shadow.row.restriction_details)
         if details is None:
             return params

@@ -13,6 +13,7 @@ from typing import Annotated, Any, Final
 import msgspec
 
 from gw.protocol import jsonrpc, rrm
+from gw.protocol.compression import expand_answer
 from gw.protocol.errors import ParameterError
 from gw.protocol.lifecycle import Kind
 
@@ -153,8 +154,11 @@ class ScriptBody(Body):
 
     @property
     def later(self) -> bool:
-        """Whether the device uploads the output instead of answering it."""
-        return self.deferred is True
+        """Whether the device uploads the output instead of answering it.
+
+        A diagnostic is a bundle of files: without an address for it, switches never answer.
+        """
+        return self.deferred is True or self.type == "diagnostic"
 
     @property
     def seconds(self) -> int:
@@ -313,6 +317,19 @@ def build(name: str, serial: str, command: str, body: Body, upload: str = "") ->
     return params
 
 
+def for_switch(name: str, params: bytes) -> bytes:
+    """Return the params of a command as the agent of switches reads them.
+
+    It knows the signature of an image as `FWsignature` only; access points as `signature`.
+    """
+    if name != "upgrade" or b'"signature"' not in params:
+        return params
+    members: dict[str, Any] = msgspec.json.decode(params)
+    if "signature" in members:
+        members["FWsignature"] = members["signature"]
+    return msgspec.json.encode(members)
+
+
 def _trace(params: dict[str, Any], body: TraceBody, upload: str) -> None:
     if not body.network and not body.interface:
         raise ParameterError("network or interface is needed")
@@ -429,7 +446,7 @@ def read_answer(name: str, message: bytes) -> Outcome:
 
     `error` may be a string (255, "unknown": scripts of access points), and the status of a ping
     may be missing. What cannot be read is error 1 with a text that says so.
-    Quirk: error-text. Quirk: text-array. Quirk: ping-without-status.
+    Quirk: error-text. Quirk: text-array. Quirk: ping-without-status. Quirk: compressed-answer.
     """
     answer = jsonrpc.read_answer(message)
     results = answer.text
@@ -440,6 +457,8 @@ def read_answer(name: str, message: bytes) -> Outcome:
             1, jsonrpc.storable(str(text or "the device answered with an error")), results
         )
     result = _loose(answer.result)
+    if isinstance(result, dict) and expand_answer(result):
+        results = msgspec.json.encode(result).decode()
     status = result.get("status") if isinstance(result, dict) else None
     if not isinstance(status, dict):
         return Outcome(0, "", results) if name == "ping" else Outcome(1, NO_STATUS, results)

@@ -5,10 +5,14 @@ from __future__ import annotations
 import base64
 import binascii
 import zlib
+from typing import Any, Final
 
 import msgspec
 
 from gw.protocol.jsonrpc import ProtocolError
+
+MAX_ANSWER_BYTES: Final = 4_194_304
+"""Largest text that a stream inside of an answer expands to."""
 
 
 class CompressedParams(msgspec.Struct):
@@ -41,8 +45,41 @@ def expand(params: bytes, limit: int) -> bytes:
     size = form.compress_sz
     if size is not msgspec.UNSET and size > limit:
         raise ProtocolError("bad_compression", f"compress_sz {size} is above {limit} bytes")
+    return _inflate(form.compress_64, limit)
+
+
+def expand_answer(result: dict[str, Any]) -> bool:
+    """Put what a `result` or its `status` holds as a stream in plain into it.
+
+    `result_64` is the output of a script, as `result`; `compress_64` the list of packages, as
+    `packages`. Returns whether there was one. What cannot be expanded stays as it is.
+    Quirk: compressed-answer.
+    """
+    found = False
+    for owner in (result, result.get("status")):
+        if not isinstance(owner, dict):
+            continue
+        for name, size, plain in (
+            ("result_64", "result_sz", "result"),
+            ("compress_64", "compress_sz", "packages"),
+        ):
+            try:
+                text = _inflate(owner[name], MAX_ANSWER_BYTES).decode()
+                value = msgspec.json.decode(text) if plain == "packages" else text
+            except (KeyError, TypeError, ProtocolError, msgspec.DecodeError, RecursionError):
+                continue
+            if isinstance(value, dict):
+                value = value.get("packages", value)
+            owner.pop(name)
+            owner.pop(size, None)
+            owner.setdefault(plain, value)
+            found = True
+    return found
+
+
+def _inflate(text: str, limit: int) -> bytes:
     try:
-        stream = base64.b64decode(form.compress_64, validate=True)
+        stream = base64.b64decode(text, validate=True)
         machine = zlib.decompressobj()
         plain = machine.decompress(stream, limit + 1)
     except (binascii.Error, ValueError, zlib.error) as error:
@@ -57,8 +94,8 @@ def expand(params: bytes, limit: int) -> bytes:
         if not plain.isascii():
             plain.decode()
     except UnicodeDecodeError as error:
-        text = f"the expanded params are not UTF-8: {error.reason}"
-        raise ProtocolError("bad_compression", text) from error
+        reason = f"the expanded params are not UTF-8: {error.reason}"
+        raise ProtocolError("bad_compression", reason) from error
     return plain
 
 

@@ -162,6 +162,14 @@ QUIRKS: Final = (
         "gw/protocol/compression.py",
     ),
     Quirk(
+        "compressed-answer",
+        "access point",
+        "the list of packages comes as `status.compress_64`, and the output of a script may as "
+        "`result_64`: expanded, and kept as `packages` and `result`",
+        "southbound.md 3.2, 3.13; read from its source",
+        "gw/protocol/commands.py",
+    ),
+    Quirk(
         "version-shapes",
         "both",
         "`capabilities.version` has other members on switches, or is missing: kept as it is",

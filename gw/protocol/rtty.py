@@ -16,9 +16,13 @@ from typing import Any, Final
 
 import msgspec
 
+from gw.protocol.errors import ParameterError
+
 SECRET: Final = re.compile(r"[0-9a-f]{32}\Z")
 """Form of an id and of a token."""
 
+LONGEST: Final = 63
+"""Longest text in the params for a switch, bytes."""
 _OF_COMMAND: Final = b"gw rtty command\0"
 _OF_PROOF: Final = b"gw rtty proof\0"
 
@@ -75,9 +79,26 @@ def proves(credentials: Credentials, kept: str) -> bool:
 
 
 def params(
-    serial: str, credentials: Credentials, details: Details, password: str
+    serial: str,
+    credentials: Credentials,
+    details: Details,
+    password: str,
+    *,
+    is_switch: bool = False,
 ) -> dict[str, Any]:
-    """Return the params of the request to the device. `password` is the device's own."""
+    """Return the params of the request to the device. `password` is the device's own.
+
+    Raises ParameterError for a text that a switch has no room for: its agent copies each into 64
+    bytes without a look at its length.
+    """
+    user = details.user
+    if is_switch:
+        user = user.encode()[:LONGEST].decode(errors="ignore")
+        for name, text in (("rtty.public_host", details.server), ("password", password)):
+            if len(text.encode()) > LONGEST:
+                raise ParameterError(
+                    f"{name} is longer than the {LONGEST} bytes that a switch has room for"
+                )
     return {
         "method": details.method,
         "serial": serial,
@@ -85,7 +106,7 @@ def params(
         "token": credentials.token,
         "server": details.server,
         "port": details.port,
-        "user": details.user,
+        "user": user,
         "timeout": details.timeout,
         "password": password,
     }

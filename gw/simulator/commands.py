@@ -130,6 +130,8 @@ def _switch(
         done.terminal = True
         return done
     if method == "script":
+        if params.get("type") == "diagnostic" and not params.get("uri"):
+            return Reaction()  # without a place to upload to it says nothing
         return _script(answer_id, serial, uuid, params)
     if method == "telemetry":
         if params.get("interval") and not params.get("types"):

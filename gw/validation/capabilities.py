@@ -59,6 +59,7 @@ def warnings(document: object, capabilities: bytes, device_type: str) -> Iterato
         )
     if (platform or _platform(device_type or "ap")) == "switch":
         yield from _without_radios(document)
+        yield from _untagged(document)
     elif radios := _radios(able.get("wifi")):
         yield from _radio_warnings(document, radios)
         yield from _ssid_warnings(document, radios)
@@ -86,6 +87,19 @@ def _without_radios(document: dict[str, Any]) -> Iterator[Problem]:
     for index, interface in _entries(document.get("interfaces")):
         if _list(interface.get("ssids")):
             yield problem(("interfaces", index, "ssids"), "a switch has no radios")
+
+
+def _untagged(document: dict[str, Any]) -> Iterator[Problem]:
+    """The switch agent compares a `vlan-tag` that is not there with texts (read, not seen)."""
+    for index, interface in _entries(document.get("interfaces")):
+        if "vlan" not in interface:
+            continue
+        for number, port in _entries(interface.get("ethernet")):
+            if not isinstance(port.get("vlan-tag"), str):
+                yield problem(
+                    ("interfaces", index, "ethernet", number),
+                    "without a vlan-tag (tagged, un-tagged) in it, agents of switches crash",
+                )
 
 
 def _radios(wifi: object) -> list[_Radio]:

@@ -202,6 +202,25 @@ async def test_upgrade_that_fails(gateway: Gateway, join: Join, platform: str) -
     assert device.connected
 
 
+async def test_signature_as_a_switch_reads_it(gateway: Gateway, join: Join) -> None:
+    """The two agents know the signature of an image by different names."""
+    device = await join("switch")
+    uri = "https://images.example.org/v9.bin"
+    done = await ask(gateway, device, "upgrade?FWsignature=c2ln", uri=uri)
+    assert done["status"] == "completed", done
+    params = next(one.params for one in device.received if one.method == "upgrade")
+    assert (params["FWsignature"], params["signature"]) == ("c2ln", "c2ln")
+
+
+@BOTH
+async def test_diagnostic_has_a_place_to_go_to(gateway: Gateway, join: Join, platform: str) -> None:
+    """A switch never answers a diagnostic without an address for the upload."""
+    device = await join(platform, uploads=True)
+    done = await ask(gateway, device, "script", type="diagnostic")
+    assert done["errorCode"] == 0, done
+    assert "/v1/upload/" in done["details"]["uri"]
+
+
 async def test_transfer_that_fails_after_it_was_answered(gateway: Gateway, join: Join) -> None:
     """One final status; the second answer with the same id is kept beside it."""
     device = await join("ap")

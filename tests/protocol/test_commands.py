@@ -15,6 +15,7 @@ from gw.protocol.commands import (
     Outcome,
     ParameterError,
     build,
+    for_switch,
     read_answer,
 )
 
@@ -56,6 +57,9 @@ GOOD = [
      {"type": "shell", "script": "bHM=", "timeout": 30, "when": 0}),
     ("script", {"type": "diagnostic", "deferred": True},
      {"type": "diagnostic", "uri": UPLOAD, "when": 0}),
+    ("script", {"type": "diagnostic"}, {"type": "diagnostic", "uri": UPLOAD, "when": 0}),
+    ("upgrade", {"uri": "https://x/y", "signature": "s"},
+     {"uri": "https://x/y", "keep_redirector": 1, "signature": "s", "when": 0}),
     ("script", {"type": "bundle", "script": "bHM=", "deferred": True, "uri": "https://x/y",
                 "signature": "s"},
      {"type": "bundle", "script": "bHM=", "uri": "https://x/y", "signature": "s", "when": 0}),
@@ -103,6 +107,14 @@ def test_wrong_parameters(name, body, number):
     with pytest.raises(ParameterError) as caught:
         params(name, **body)
     assert caught.value.number == number
+
+
+def test_switches_read_the_signature_by_another_name():
+    signed = json.dumps({"serial": SERIAL, "uri": "https://x/y", "signature": "s"}).encode()
+    assert json.loads(for_switch("upgrade", signed)) == json.loads(signed) | {"FWsignature": "s"}
+    unsigned = b'{"serial":"02a0a3000009","uri":"https://x/\\"signature\\""}'
+    assert json.loads(for_switch("upgrade", unsigned)) == json.loads(unsigned)
+    assert for_switch("script", signed) == signed
 
 
 def answer(**members: object) -> bytes:

@@ -90,3 +90,40 @@ def test_any_bytes_give_params_or_a_protocol_error(tail):
     except ProtocolError:
         return
     assert found == params or len(found) <= 1000
+
+
+def packed(text):
+    return base64.b64encode(zlib.compress(text.encode())).decode()
+
+
+def test_streams_in_answers_are_expanded():
+    packages = [{"name": "nano", "version": "7.2-1"}]
+    status = {"compress_64": packed(json.dumps(packages)), "text": "ok"}
+    result = {"uuid": 1, "result_64": packed("all of it\n"), "result_sz": 10, "status": status}
+    assert compression.expand_answer(result)
+    status = {"packages": packages, "text": "ok"}
+    assert result == {"uuid": 1, "result": "all of it\n", "status": status}
+    result = {"status": {"compress_64": packed('{"packages":[1]}')}}
+    assert compression.expand_answer(result)
+    assert result == {"status": {"packages": [1]}}
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        None,
+        7,
+        [],
+        "",
+        "***",
+        "eJw",
+        packed("not JSON"),
+        packed("[" * 9000),
+        packed("x" * 4_200_000),
+    ],
+)
+def test_damaged_streams_in_answers_stay(value):
+    result = {"status": {"compress_64": value, "compress_sz": 5}}
+    before = json.loads(json.dumps(result))
+    assert not compression.expand_answer(result)
+    assert result == before

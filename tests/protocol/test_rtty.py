@@ -6,8 +6,10 @@ import uuid
 from typing import Any
 
 import msgspec
+import pytest
 
 from gw.protocol import rtty
+from gw.protocol.errors import ParameterError
 from gw.protocol.rtty import Credentials, Details
 
 WIRE: dict[str, Any] = {
@@ -64,6 +66,21 @@ def test_params_are_as_specified() -> None:
         server=WIRE["server"], port=WIRE["port"], user=WIRE["user"], timeout=60, proof=""
     )
     assert rtty.params(WIRE["serial"], credentials, details, WIRE["password"]) == WIRE
+
+
+def test_texts_fit_the_buffers_of_a_switch() -> None:
+    """Its agent copies them into 64 bytes each, whatever their length."""
+    one = rtty.new_credentials()
+    user = "ü" * 40
+    details = Details(server="g" * 63, port=5912, user=user, timeout=60, proof="")
+    made = rtty.params("02a0a3000009", one, details, "p" * 63, is_switch=True)
+    assert made["user"] == "ü" * 31
+    assert rtty.params("02a0a3000009", one, details, "p" * 99)["user"] == user
+    with pytest.raises(ParameterError, match="password is longer than the 63 bytes"):
+        rtty.params("02a0a3000009", one, details, "p" * 64, is_switch=True)
+    details = msgspec.structs.replace(details, server="g" * 64)
+    with pytest.raises(ParameterError, match=r"rtty\.public_host is longer than the 63 bytes"):
+        rtty.params("02a0a3000009", one, details, "", is_switch=True)
 
 
 def test_what_is_kept_opens_nothing() -> None:

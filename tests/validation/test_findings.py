@@ -208,3 +208,17 @@ def test_there_are_changes_if_and_only_if_the_hash_differs(old, new):
         return
     difference = compared(before, after)
     assert bool(difference.added or difference.removed or difference.changed) is not same
+
+
+@pytest.mark.parametrize(
+    ("entry", "found"),
+    [
+        ({"select-ports": ["Ethernet0"], "vlan-tag": "un-tagged"}, []),
+        ({"select-ports": ["Ethernet0"]}, ["interfaces/0/ethernet/0"]),
+        ({"select-ports": ["Ethernet0"], "vlan-tag": 1}, ["interfaces/0/ethernet/0"]),
+    ],
+)
+def test_switches_are_told_what_tag_a_vlan_has(entry, found):
+    document = {"interfaces": [{"vlan": {"id": 100}, "ethernet": [entry]}, {"ethernet": [entry]}]}
+    assert [one.path for one in warnings(document, b"", "switch")] == found
+    assert [one.path for one in warnings(document, b"", "ap")] == []
