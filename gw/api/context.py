@@ -14,7 +14,6 @@ from litestar.connection import ASGIConnection
 from gw.api.configuration_validation import ConfigurationValidation
 from gw.api.coordinator_client import DEFAULT_SECONDS, Answer
 from gw.api.oui import Vendors
-from gw.api.pages import Pages
 from gw.api.regulatory_file import Regulatory
 from gw.api.terminal_places import TerminalPlaces
 from gw.core.errors import ApiError
@@ -98,7 +97,6 @@ class Context:
     terminals: TerminalPlaces = field(init=False)
     vendors: Vendors = field(default_factory=Vendors)
     regulatory: Regulatory = field(init=False)
-    pages: Pages = field(default_factory=Pages)
     log_levels: LogLevels = field(default_factory=FixedLevels)
     reload: Callable[[], None] = lambda: None
     """Reads certificates and other files again."""

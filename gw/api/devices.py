@@ -135,20 +135,13 @@ async def list_devices(request: AnyRequest, context: NamedDependency[Context]) -
     limit = query.bounded(asked.limit, context.max_page)
     rows: list[DeviceRow] = []
     if limit:
-        which = (platform, not asked.include_provisioned)
-        after, rest = ("", asked.offset)
-        if order_by is None:
-            after, rest = context.pages.start(which, asked.offset)
         rows = await context.reader.devices(
-            offset=rest,
+            offset=asked.offset,
             limit=limit,
             platform=platform,
             order_by=order_by,
             unprovisioned=not asked.include_provisioned,
-            after=after,
         )
-        if order_by is None and len(rows) == limit:
-            context.pages.note(which, asked.offset + limit, rows[-1].serial_number)
     if asked.serial_only:
         return document({"serialNumbers": [row.serial_number for row in rows]})
     return await _rows(context, asked, rows)

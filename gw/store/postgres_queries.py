@@ -13,6 +13,7 @@ import asyncpg
 from gw.core import settings
 from gw.store import rows
 from gw.store.errors import MigrationError, StoreError
+from gw.store.pages import Key
 from gw.store.postgres_connection import (
     Address,
     address,
@@ -53,6 +54,7 @@ class PostgresReader(Queries):
     """
 
     def __init__(self, store: settings.Store) -> None:
+        super().__init__()
         self._address: Address = address(store.url)
         self._settings = store
         self._pool: asyncpg.Pool | None = None
@@ -74,6 +76,9 @@ class PostgresReader(Queries):
 
     async def _all(self, shape: Shape[R], sql: str, *values: Any) -> list[R]:
         return [shape.row(cells) for cells in await self._fetch(sql, values)]
+
+    async def _keyed(self, shape: Shape[R], sql: str, *values: Any) -> tuple[list[R], Key | None]:
+        return shape.keyed(await self._fetch(sql, values))
 
     async def _chosen_devices(self, sql: str, *values: Any) -> list[rows.DeviceRow]:
         # One statement sees one moment; ARRAY keeps the order of what it is made from.

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from abc import abstractmethod
+from collections.abc import Hashable
 from typing import Any, Final, TypeVar
 
 from gw.store import rows
@@ -109,6 +110,7 @@ class Queries(SecurityQueries):
         """A page of devices (behind `after`); `select` replaces `offset` and `limit`."""
         conditions = ["true"]
         values: list[Any] = []
+        which: Hashable = ("devices", platform, unprovisioned, after)
         if platform:
             conditions.append("device_type = ?")
             values.append(platform)
@@ -121,6 +123,12 @@ class Queries(SecurityQueries):
             conditions.append("serial_number IN (SELECT value FROM json_each(?))")
             values.append(json.dumps(select))
             offset, limit = 0, NO_LIMIT
+        far = offset
+        if not order_by:
+            place, offset = self._pages.start(which, offset)
+            if place is not None:
+                conditions.append("serial_number > ?")
+                values += place
         for column, _ in order_by or ():
             if column not in DEVICES.columns:
                 raise StoreError(f"devices have no order by {column}")
@@ -130,7 +138,10 @@ class Queries(SecurityQueries):
             f"SELECT serial_number FROM devices WHERE {' AND '.join(conditions)} "
             f"ORDER BY {order} LIMIT ? OFFSET ?"
         )
-        return await self._chosen_devices(sql, *values, limit, offset)
+        found = await self._chosen_devices(sql, *values, limit, offset)
+        if found and len(found) == limit and not order_by:
+            self._pages.note(which, far + limit, (found[-1].serial_number,))
+        return found
 
     async def count_devices(self, platform: str = "") -> int:
         """Number of devices."""
@@ -166,11 +177,16 @@ class Queries(SecurityQueries):
         if id:
             sql = f"SELECT {columns} FROM configurations WHERE serial_number = ? AND id = ?"
             return await self._all(CONFIGURATION, sql, serial, id)
-        sql = (
-            f"SELECT {columns} FROM configurations WHERE serial_number = ? "
-            "ORDER BY id DESC LIMIT ? OFFSET ?"
+        return await self._page(
+            CONFIGURATION,
+            "configurations",
+            ("id",),
+            offset,
+            limit,
+            where="serial_number = ?",
+            values=(serial,),
+            descending=True,
         )
-        return await self._all(CONFIGURATION, sql, serial, limit, offset)
 
     async def fleet(self, *, after: str = "", limit: int = 1000) -> list[rows.FleetRow]:
         """Some facts of devices, by serial number, those behind `after`."""
@@ -208,13 +224,18 @@ class Queries(SecurityQueries):
         limit: int,
         newest: bool,
     ) -> list[R]:
-        bounds, values = between(time, start, end)
-        direction = "DESC" if newest else "ASC"
-        sql = (
-            f"SELECT {shape.select()} FROM {table} WHERE serial_number = ?{bounds} "
-            f"ORDER BY {time} {direction}, id {direction} LIMIT ? OFFSET ?"
+        return await self._page(
+            shape,
+            table,
+            (time, "id"),
+            offset,
+            limit,
+            where="serial_number = ?",
+            values=(serial,),
+            start=start,
+            end=end,
+            descending=newest,
         )
-        return await self._all(shape, sql, serial, *values, limit, offset)
 
     async def statistics(
         self,
@@ -276,12 +297,18 @@ class Queries(SecurityQueries):
         limit: int = 100,
     ) -> list[rows.LogRow]:
         """Log lines, newest first."""
-        bounds, values = between("recorded", start, end)
-        sql = (
-            f"SELECT {LOG.select()} FROM device_logs WHERE serial_number = ? AND log_type = ?"
-            f"{bounds} ORDER BY recorded DESC, id DESC LIMIT ? OFFSET ?"
+        return await self._page(
+            LOG,
+            "device_logs",
+            ("recorded", "id"),
+            offset,
+            limit,
+            where="serial_number = ? AND log_type = ?",
+            values=(serial, log_type),
+            start=start,
+            end=end,
+            descending=True,
         )
-        return await self._all(LOG, sql, serial, log_type, *values, limit, offset)
 
     async def commands(
         self,
@@ -357,8 +384,7 @@ class Queries(SecurityQueries):
 
     async def scripts(self, *, offset: int = 0, limit: int = 100) -> list[rows.ScriptRow]:
         """By name."""
-        sql = f"SELECT {SCRIPT.select()} FROM scripts ORDER BY name, id LIMIT ? OFFSET ?"
-        return await self._all(SCRIPT, sql, limit, offset)
+        return await self._page(SCRIPT, "scripts", ("name", "id"), offset, limit)
 
     async def script(self, id: str) -> rows.ScriptRow | None:
         """One, by its id, else the first of that name."""
@@ -374,14 +400,8 @@ class Queries(SecurityQueries):
     ) -> list[rows.DefaultConfigurationRow]:
         """By name."""
         return await self._page(
-            DEFAULT_CONFIGURATION, "default_configurations", "name", offset, limit
+            DEFAULT_CONFIGURATION, "default_configurations", ("name",), offset, limit
         )
-
-    async def _page(
-        self, shape: Shape[R], table: str, order: str, offset: int, limit: int
-    ) -> list[R]:
-        sql = f"SELECT {shape.select()} FROM {table} ORDER BY {order} LIMIT ? OFFSET ?"
-        return await self._all(shape, sql, limit, offset)
 
     async def default_configuration(self, name: str) -> rows.DefaultConfigurationRow | None:
         """One."""
@@ -391,7 +411,9 @@ class Queries(SecurityQueries):
         self, *, offset: int = 0, limit: int = 100
     ) -> list[rows.DefaultFirmwareRow]:
         """By device type."""
-        return await self._page(DEFAULT_FIRMWARE, "default_firmwares", "device_type", offset, limit)
+        return await self._page(
+            DEFAULT_FIRMWARE, "default_firmwares", ("device_type",), offset, limit
+        )
 
     async def default_firmware(self, device_type: str) -> rows.DefaultFirmwareRow | None:
         """One."""
@@ -399,7 +421,7 @@ class Queries(SecurityQueries):
 
     async def blacklist(self, *, offset: int = 0, limit: int = 100) -> list[rows.BlacklistRow]:
         """By serial number."""
-        return await self._page(BLACKLIST, "blacklist", "serial_number", offset, limit)
+        return await self._page(BLACKLIST, "blacklist", ("serial_number",), offset, limit)
 
     async def blacklisted(self, serial: str) -> rows.BlacklistRow | None:
         """One."""
@@ -407,9 +429,9 @@ class Queries(SecurityQueries):
 
     async def telemetry_subscriptions(self) -> list[rows.TelemetrySubscriptionRow]:
         """All of them."""
-        return await self._page(
-            TELEMETRY_SUBSCRIPTION, "telemetry_subscriptions", "until, uuid", 0, NO_LIMIT
-        )
+        columns = TELEMETRY_SUBSCRIPTION.select()
+        sql = f"SELECT {columns} FROM telemetry_subscriptions ORDER BY until, uuid"
+        return await self._all(TELEMETRY_SUBSCRIPTION, sql)
 
     async def devices_of_venue(self, venue: str, limit: int = 10_000) -> list[str]:
         """Serial numbers of the devices of a venue, ascending."""
@@ -433,7 +455,7 @@ class Queries(SecurityQueries):
 
     async def users(self, *, offset: int = 0, limit: int = 100) -> list[rows.UserRow]:
         """By e-mail."""
-        return await self._page(USER, "users", "email", offset, limit)
+        return await self._page(USER, "users", ("email",), offset, limit)
 
     async def token(self, access_hash: str) -> rows.TokenRow | None:
         """One token."""

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from typing import Any, Final, TypeVar
 
 from gw.store import rows
+from gw.store.pages import Paged
 from gw.store.tables import TOKEN, USER, Shape
 
 # ruff: noqa: S608 - column lists made from the rows; values are always bound
@@ -19,7 +20,7 @@ SECRET: Final = Shape(rows.SecretRow)
 AUDIT: Final = Shape(rows.AuditRow)
 
 
-class SecurityQueries(ABC):
+class SecurityQueries(Paged):
     """The part of a `Reader` that the security service adds."""
 
     @abstractmethod
@@ -40,8 +41,7 @@ class SecurityQueries(ABC):
 
     async def subscribers(self, *, offset: int = 0, limit: int = 100) -> list[rows.UserRow]:
         """By e-mail."""
-        sql = f"SELECT {USER.select()} FROM subscribers ORDER BY email LIMIT ? OFFSET ?"
-        return await self._all(USER, sql, limit, offset)
+        return await self._page(USER, "subscribers", ("email",), offset, limit)
 
     async def tokens_of(self, user_id: str) -> list[rows.TokenRow]:
         """Sessions of a user, oldest first."""

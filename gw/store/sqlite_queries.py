@@ -8,6 +8,7 @@ from typing import Any, Final, Self, TypeVar
 
 from gw.store import rows
 from gw.store.migrations import check_sqlite
+from gw.store.pages import Key
 from gw.store.queries import DEVICE_BY_SERIAL, Queries
 from gw.store.sqlite_connection import open_for_reading
 from gw.store.sqlite_threads import ConnectionThreads
@@ -30,6 +31,7 @@ class SqliteReader(Queries):
     """
 
     def __init__(self, path: str | Path) -> None:
+        super().__init__()
         self._path = Path(path)
         self._readers = ConnectionThreads(
             self._path,
@@ -63,6 +65,12 @@ class SqliteReader(Queries):
         return await self._readers.run(
             lambda c: [shape.row(cells) for cells in c.execute(sql, values)]
         )
+
+    async def _keyed(self, shape: Shape[R], sql: str, *values: Any) -> tuple[list[R], Key | None]:
+        def read(connection: sqlite3.Connection) -> tuple[list[R], Key | None]:
+            return shape.keyed(connection.execute(sql, values).fetchall())
+
+        return await self._readers.run(read)
 
     async def _chosen_devices(self, sql: str, *values: Any) -> list[rows.DeviceRow]:
         return await self._readers.run(lambda c: _devices(c, sql, values))

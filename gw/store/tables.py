@@ -48,6 +48,12 @@ class Shape(Generic[R]):
             values[self.columns[index]] = convert(cells[index])
         return self._row_type(**values)
 
+    def keyed(self, found: Sequence[Sequence[Any]]) -> tuple[list[R], tuple[Any, ...] | None]:
+        """Return the rows, and the rest of the last one's cells, which are a key; None if none."""
+        width = len(self.columns)
+        made = [self.row(cells[:width]) for cells in found]
+        return made, tuple(found[-1][width:]) if found else None
+
 
 class Table(Generic[R]):
     """Statements that write whole rows of one table."""

@@ -26,6 +26,8 @@ from gw.store.sqlite_connection import open_for_reading, open_for_writing
 from gw.store.writes import TELEMETRY
 
 A = "aabbccddee01"
+SECOND = "000000000002"
+"""A device that has two records of each kind (PostgreSQL)."""
 BIG = (
     "statistics", "healthchecks", "device_logs", "device_events", "commands", "devices", "audit",
 )  # fmt: skip
@@ -119,6 +121,19 @@ async def test_reads(reader, path):
         if not (line.startswith("SCAN devices USING COVERING INDEX") and " LIMIT " in sql)
     ]
     assert found == []
+
+
+async def ask_for_second_pages(read):
+    """Pages that begin behind a key, in lists that have rows."""
+    for offset in range(2):
+        page = {"offset": offset, "limit": 1}
+        for query in (read.statistics, read.healthchecks, read.events, read.commands):
+            for newest in (False, True):
+                await query(SECOND, newest=newest, **page)
+                await query(SECOND, newest=newest, start=1, end=10**11, **page)
+        await read.logs(SECOND, **page)
+        await read.devices(**page)
+        await read.devices(platform="ap", **page)
 
 
 async def ask_for_whole_indexes(read):
@@ -430,7 +445,8 @@ async def test_reads_of_postgres(filled, generic):
         await ask(read)
         await ask_small_tables(read)
         await ask_for_audit(read)
-        assert len(read.asked) > 45
+        await ask_for_second_pages(read)
+        assert len(read.asked) > 65
         assert await faults(filled, read.asked, generic) == []
 
 

@@ -2,8 +2,6 @@
 
 import pytest
 
-from gw.api import pages
-from gw.api.pages import Pages
 from gw.store import interface, rows, sqlite_threads
 from gw.store.sqlite import SqliteReader
 
@@ -48,18 +46,3 @@ async def test_a_far_page_costs_what_the_first_does(api, steps, query):
     assert first[1] > 20
     assert max(costs.values()) <= first[1] * 1.2 + 50
     assert (await page(COUNT))[0] == []
-
-
-def test_pages_are_forgotten(monkeypatch):
-    known = Pages()
-    known.note("a", 100, "k")
-    assert known.start("a", 100) == ("k", 0)
-    assert known.start("b", 100) == ("", 100)
-    assert known.start("a", 101) == ("", 101)
-    monkeypatch.setattr(pages, "SIZE", 2)
-    known.note("a", 200, "l")
-    known.note("a", 300, "m")
-    assert known.start("a", 100) == ("", 100)
-    monkeypatch.setattr(pages, "SECONDS", -1.0)
-    known.note("a", 300, "m")
-    assert known.start("a", 300) == ("", 300)
