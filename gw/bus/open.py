@@ -9,17 +9,27 @@ from gw.bus.interface import Bus
 from gw.bus.null import NullBus
 from gw.bus.topics import TOPICS
 from gw.core.settings import Settings
+from gw.core.spool_file import SpoolError
 from gw.ops import metrics
 
 
-def open_bus(settings: Settings, counters: metrics.CounterPage) -> Bus:
-    """Return the bus of the coordinator.
+def open_bus(settings: Settings, counters: metrics.CounterPage, node: int = 0) -> Bus:
+    """Return the bus of the coordinator; `node` is the number of this gateway.
 
-    Raises ValueError if the file cannot be opened, or a topic to be left out does not exist.
+    Raises ValueError for what is wrong with the settings, or cannot be opened.
     """
     for topic in settings.bus.skip_topics:
         if topic not in TOPICS:
             raise ValueError(f"bus.skip_topics: {topic!r} is none of {', '.join(TOPICS)}")
+    if settings.kafka.bootstrap_servers:
+        if settings.bus.file:
+            raise ValueError("bus.file, kafka.bootstrap_servers: only one of them may be set")
+        from gw.bus.kafka import KafkaBus  # the library is big: only for those who use it
+
+        try:
+            return KafkaBus(settings, node, counters)
+        except (OSError, SpoolError) as error:
+            raise ValueError(f"kafka.spool_dir: {error}") from None
     if settings.bus.file:
         skip = frozenset(settings.bus.skip_topics)
         try:

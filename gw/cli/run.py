@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from gw.cli.settings_options import CannotRun, load, settings_options
-from gw.core.settings_loader import not_in_this_version, unset_for_run
+from gw.core.settings_loader import unset_for_run
 
 if TYPE_CHECKING:
     from gw.core.settings import Settings
@@ -63,9 +63,10 @@ def run(
 ) -> None:
     """Run the gateway until it is told to end."""
     settings, _ = load(data, pki, config, overrides, problem=CannotRun)
+    from gw.ops.health_bus import bus_faults
     from gw.ops.health_schemas import schema_faults
 
-    faults = unset_for_run(settings) + not_in_this_version(settings) + schema_faults(settings)
+    faults = unset_for_run(settings) + bus_faults(settings) + schema_faults(settings)
     if faults:
         raise CannotRun("The gateway cannot run like this:", faults)
     from gw import supervisor

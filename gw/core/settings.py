@@ -565,10 +565,62 @@ class Streams(Section):
 
 
 class Kafka(Section):
-    """The event bus; off when there are no servers."""
+    """Events go to Kafka; off when there are no servers (docs/kafka.md)."""
 
     bootstrap_servers: str = ""
-    """Not in this version: a gateway with it set does not start."""
+    """Brokers to begin with, `host:port`, separated by commas; empty: no Kafka."""
+    client_id: str = "gw"
+    """Name of this gateway in the broker's logs and quotas."""
+    tls: bool = False
+    """Encrypt, and check the broker's certificate and name."""
+    ca_file: str = ""
+    """PEM file: authorities of the broker's certificate; empty: those of the system."""
+    certificate_file: str = ""
+    """PEM file: certificate that this gateway shows the broker."""
+    key_file: str = ""
+    """PEM file: private key of that certificate, without a password."""
+    sasl_mechanism: Literal["", "PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = ""
+    """How to sign in; empty: not at all. PLAIN is for TLS only."""
+    username: str = ""
+    """Name for SASL."""
+    password: str = ""
+    """Password for SASL."""
+    topic_prefix: str = ""
+    """Put in front of every topic's name."""
+    topic_names: list[str] = msgspec.field(default_factory=list)
+    """Names instead of those built in, each as `topic=name`; the prefix comes on top."""
+    create_topics: bool = True
+    """Create topics that do not exist."""
+    topic_partitions: Annotated[int, msgspec.Meta(ge=1, le=10_000)] = 6
+    """Partitions of a topic that is created."""
+    topic_replication: Annotated[int, msgspec.Meta(ge=0, le=100)] = 0
+    """Copies of a topic that is created; 0: three, or as many as there are brokers."""
+    compression: Literal["none", "gzip", "lz4", "zstd", "snappy"] = "none"
+    """How batches are compressed."""
+    batch_messages: Count = 1000
+    """Messages of one topic that are sent at once, about, at most."""
+    batch_bytes: Size = 524_288
+    """The same in bytes, and the size of one batch of a partition."""
+    batch_milliseconds: Annotated[float, msgspec.Meta(ge=0, le=60_000)] = 5.0
+    """How long a message may wait for company."""
+    max_message_bytes: Size = 1_000_000
+    """Larger messages are dropped; the broker's `message.max.bytes` must be above it."""
+    buffer_bytes: Size = 67_108_864
+    """Messages in memory that the broker has not acknowledged; more go to the spool."""
+    request_seconds: Seconds = 20.0
+    """Limit for one answer of a broker."""
+    reconnect_seconds: Seconds = 30.0
+    """Longest pause between two attempts to connect."""
+    refused_seconds: Seconds = 60.0
+    """How long a topic may be missing or forbidden before its messages are dropped."""
+    spool_after_seconds: Seconds = 3.0
+    """Messages that are not acknowledged for so long go to the spool on disk."""
+    spool_bytes: Size = 1_073_741_824
+    """Largest size of the spool; then the oldest of the least important topic goes first."""
+    spool_dir: str = ""
+    """Folder of the spool; empty: `kafka-spool` in the data directory."""
+    close_seconds: Seconds = 5.0
+    """How long an end of the gateway waits for the broker; the rest goes to the spool."""
 
 
 class Log(Section):
@@ -599,6 +651,7 @@ SECRETS = frozenset(
         "security.external_key",
         "security.sealing_key",
         "mail.password",
+        "kafka.password",
         "provisioning.bearer_token",
         "provisioning.api_key",
     }

@@ -111,16 +111,6 @@ def unset_for_run(settings: Settings) -> list[str]:
     return faults
 
 
-def not_in_this_version(settings: Settings) -> list[str]:
-    """Return what is set but would do nothing yet, one line each: it must not go unnoticed."""
-    faults = []
-    if settings.kafka.bootstrap_servers.strip():
-        faults.append(
-            "kafka.bootstrap_servers is set, but Kafka is not in this version: leave it empty"
-        )
-    return faults
-
-
 def is_postgres_url(url: str) -> bool:
     """Tell whether `store.url` names a PostgreSQL database."""
     return re.match(r"postgres(ql)?://", url) is not None

@@ -19,7 +19,8 @@ import msgspec
 
 import gw
 from gw.core.settings import Settings
-from gw.core.settings_loader import is_postgres_url, not_in_this_version, unset_for_run
+from gw.core.settings_loader import is_postgres_url, unset_for_run
+from gw.ops.health_bus import bus_faults, kafka_findings
 from gw.ops.health_certificates import certificate_findings
 from gw.ops.health_finding import Finding, fault, good, warning
 from gw.ops.health_policies import policy_findings
@@ -47,9 +48,8 @@ def examine(settings: Settings) -> Iterator[Finding]:
     for text in unset_for_run(settings):
         name, _, remedy = text.partition(": ")
         yield fault("settings", name, remedy)
-    for text in not_in_this_version(settings):
-        what, _, remedy = text.partition(": ")
-        yield fault("settings", what, remedy)
+    for text in bus_faults(settings):
+        yield fault("settings", text, "see docs/kafka.md")
     for text in schema_faults(settings):
         yield fault("schema", text, "correct the file, or leave the setting empty for our own")
     yield from _clock()
@@ -57,6 +57,7 @@ def examine(settings: Settings) -> Iterator[Finding]:
     yield from policy_findings(settings)
     yield from _data_directory(settings)
     yield from _store(settings)
+    yield from kafka_findings(settings)
     yield from _ports(settings)
     yield from _descriptors(settings)
     yield from _memory(settings)

@@ -47,6 +47,9 @@ BUS_TOPICS = (
     "connection", "state", "healthcheck", "wifiscan", "alerts", "command", "device_event_queue",
     "rrm", "device_telemetry", "service_events",
 )  # fmt: skip
+KAFKA_DROPS = (
+    "too_big", "rejected", "unknown_topic", "unauthorized", "buffer_full", "spool_full", "disk",
+)  # fmt: skip
 RTTY_REFUSALS = (
     "tls", "timeout", "overload", "drain", "protocol", "origin", "unknown", "expired", "ended",
     "token", "certificate", "full", "taken", "unavailable",
@@ -201,6 +204,42 @@ TABLE: tuple[Metric, ...] = (
     ),
     Metric("gw_bus_messages_total", "counter", "Events published.", (("topic", BUS_TOPICS),)),
     Metric("gw_bus_dropped_total", "counter", "Events lost because a bound was reached."),
+    Metric("gw_kafka_connected", "gauge", "1 while a Kafka broker answers."),
+    Metric(
+        "gw_kafka_connects_total",
+        "counter",
+        "Attempts to connect to Kafka.",
+        (("result", ("ok", "failed")),),
+    ),
+    Metric(
+        "gw_kafka_acknowledged_total",
+        "counter",
+        "Events that Kafka acknowledged, those of the spool included.",
+        (("topic", BUS_TOPICS),),
+    ),
+    Metric(
+        "gw_kafka_dropped_total",
+        "counter",
+        "Events that Kafka did not and will not get.",
+        (("topic", BUS_TOPICS), ("reason", KAFKA_DROPS)),
+    ),
+    Metric("gw_kafka_refused_topics", "gauge", "Topics that are missing or forbidden."),
+    Metric("gw_kafka_buffer_bytes", "gauge", "Events in memory that nobody acknowledged."),
+    Metric("gw_kafka_spool_bytes", "gauge", "Size of Kafka's spool on disk."),
+    Metric("gw_kafka_spool_messages", "gauge", "Events in Kafka's spool, about."),
+    Metric("gw_kafka_spool_age_seconds", "gauge", "Age of the oldest event in Kafka's spool."),
+    Metric(
+        "gw_kafka_spool_damaged_bytes_total",
+        "counter",
+        "What Kafka's spool held and the disk did not give back.",
+    ),
+    Metric(
+        "gw_kafka_acknowledge_seconds",
+        "histogram",
+        "From an event to its acknowledgement by Kafka, the oldest of each batch.",
+        (),
+        _SECONDS,
+    ),
     Metric("gw_devices_connected", "gauge", "Devices with an accepted session."),
     Metric(
         "gw_api_requests_total",

@@ -14,7 +14,6 @@ from gw.core.settings_loader import (
     DEFAULT,
     SettingsError,
     load,
-    not_in_this_version,
     unset_for_run,
 )
 
@@ -210,26 +209,6 @@ def test_what_a_run_needs_is_told() -> None:
 def test_the_defaults_keep_to_their_own_limits() -> None:
     defaults = Settings()
     assert msgspec.json.decode(msgspec.json.encode(defaults), type=Settings) == defaults
-
-
-@pytest.mark.parametrize(
-    ("setting", "expected"),
-    [
-        ("kafka.bootstrap_servers=a:9092", "kafka.bootstrap_servers is set"),
-    ],
-)
-def test_what_is_not_in_this_version_is_named(setting: str, expected: str) -> None:
-    settings, _ = load(environment={}, overrides=[setting])
-    (text,) = not_in_this_version(settings)
-    assert text.startswith(expected)
-    assert "not in this version" in text
-    assert "secret" not in text
-
-
-def test_what_is_in_this_version_is_not_named() -> None:
-    assert not_in_this_version(load(environment={})[0]) == []
-    for url in ("sqlite:///x", "postgresql://u:secret@h/d", "postgres://u:secret@h/d"):
-        assert not_in_this_version(load(environment={}, overrides=[f"store.url={url}"])[0]) == []
 
 
 def test_the_doctor_reads_settings_whose_pki_is_not_made(tmp_path: Path) -> None:
