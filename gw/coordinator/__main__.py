@@ -9,6 +9,7 @@ import signal
 import socket
 import sys
 import time
+from pathlib import Path
 from typing import Final
 
 import httpx
@@ -30,14 +31,17 @@ from gw.coordinator.intake import Intake
 from gw.coordinator.janitor import Janitor
 from gw.coordinator.keeper import Keeper
 from gw.coordinator.links import Links
+from gw.coordinator.overflow import Overflow
 from gw.coordinator.patience import patiently
 from gw.coordinator.presence import Presence
 from gw.coordinator.provisioning import Provisioning
 from gw.coordinator.provisioning import client_of as provisioning_client
+from gw.coordinator.queues import Queue
 from gw.coordinator.radius import Radius
 from gw.coordinator.requests import Requests
 from gw.coordinator.services import ServiceEvents
 from gw.coordinator.shadow import Shadows
+from gw.coordinator.store_spool import StoreSpool
 from gw.coordinator.streams import Streams
 from gw.coordinator.system_id import system_id
 from gw.coordinator.tables import Tables
@@ -47,6 +51,7 @@ from gw.coordinator.venues import Venues
 from gw.coordinator.work import Committer
 from gw.core.bootstrap import Bootstrap, announce_ready, load
 from gw.core.settings import Settings
+from gw.core.spool_file import SpoolError
 from gw.ops import log_levels, logs, metrics
 from gw.security.administrator import first_administrator
 from gw.security.internal_key import internal_key
@@ -156,11 +161,31 @@ def private_url(settings: Settings) -> str:
     )
 
 
+def open_overflow(
+    queues: list[Queue], settings: Settings, counters: metrics.CounterPage
+) -> Overflow | None:
+    """Return what moves the queues to disk while the store is away; None if it is not wanted."""
+    folder = Path(settings.run.data) / "spool"
+    if not settings.store.spool_bytes:
+        if any(folder.glob("store-*/*.spool")):
+            log = logs.get("spool")
+            log.warning("a spool is not read, since store.spool_bytes is 0", folder=str(folder))
+        return None
+    try:
+        spool = StoreSpool(folder, settings.store.spool_bytes)
+    except (OSError, SpoolError) as error:
+        raise ValueError(f"the spool in {folder} cannot be opened: {error}") from None
+    return Overflow(queues, spool, settings, counters)
+
+
 async def serve(bootstrap: Bootstrap) -> None:
     """Coordinate until SIGTERM, then empty the queues, commit and end."""
     log = logs.get("coordinator")
     settings = bootstrap.settings
     counters = metrics.CounterPage(bootstrap.counters_memfd, bootstrap.counters_slot)
+    queues = [Queue(ends) for ends in bootstrap.rings if ends.name.startswith("worker-")]
+    overflow = open_overflow(queues, settings, counters)
+    spooling = [asyncio.create_task(overflow.run())] if overflow is not None else []
     sealer = Sealer(sealing_key(settings.security.sealing_key, settings.run.data))
     store = sealed_store(open_store(settings.store, settings.run.data), sealer)
     await patiently(store.migrate, _START_SECONDS)
@@ -222,14 +247,14 @@ async def serve(bootstrap: Bootstrap) -> None:
         handlers.defaults[row.name] = row
     for entry in await patiently(lambda: store.blacklist(limit=1_000_000), _START_SECONDS):
         handlers.blacklist[entry.serial_number] = entry
-    workers = [ends for ends in bootstrap.rings if ends.name.startswith("worker-")]
-    intake = Intake(workers, store, work, handlers, counters)
+    intake = Intake(queues, store, work, handlers, counters, overflow)
     await patiently(intake.start, _START_SECONDS)
     services = service_events(settings, bus, number)
     tasks = [
         asyncio.create_task(intake.run()),
         asyncio.create_task(housekeeping(keeper, executor, shadows, work, commands, settings)),
         asyncio.create_task(Janitor(work, settings, counters).run()),
+        *spooling,
         asyncio.create_task(sum_up(announcer, presence, settings)),
         asyncio.create_task(live(streams, telemetry)),
         asyncio.create_task(services.run()),
@@ -290,6 +315,8 @@ async def serve(bootstrap: Bootstrap) -> None:
     work.stop()
     await committing
     await bus.close()
+    if overflow is not None:
+        await overflow.close()
     await client.aclose()
     await store.close()
 

@@ -98,6 +98,13 @@ class Admission:
         self._wait(arrival)
         return Decision(unknown, "asked for")
 
+    def at_once(self, certificate: records.PeerCertificate) -> Decision:
+        """Return how an unknown device is treated that is not here to wait for an answer."""
+        unknown = self._policy(certificate)
+        if unknown == "ask":  # it comes again, and is asked for then
+            return Decision("refuse", "it is gone")
+        return Decision(unknown, f"unknown devices: {unknown}")
+
     def left(self, serial: str, session: int) -> None:
         """A session ended."""
         arrival = self._waiting.get(serial)

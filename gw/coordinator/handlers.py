@@ -35,6 +35,8 @@ log = logs.get("devices")
 _CONNECTED: Final = metrics.index("gw_devices_connected")
 _POLICY_VIOLATION: Final = 1008
 _INTERNAL_ERROR: Final = 1011
+_LEFT_OVER: Final = frozenset((Kind.MESSAGE, Kind.ANSWER, Kind.DISCONNECT))
+"""Kinds that say something when their session is long over; and CONNECT."""
 
 
 class Handlers:
@@ -109,6 +111,19 @@ class Handlers:
                 self._presence.remove(serial, record.session)
                 self._links.close(record.session, serial, _INTERNAL_ERROR, "error")
             raise
+
+    def handle_left_over(self, record: Record) -> None:
+        """Treat a record of a gateway that ended before it could be stored.
+
+        What it tells is kept; its session is over, and nothing is to be sent to it: sessions of
+        this gateway may have the same number.
+        """
+        if serial_from_int(record.serial) in self.blacklist:
+            return
+        if record.kind == Kind.CONNECT:
+            self._left_over_connect(record)
+        elif record.kind in _LEFT_OVER:
+            self._handlers[record.kind](record)
 
     def replay(self, record: Record) -> None:
         """Announce a record again: it is stored, but perhaps the bus has not got it."""
@@ -191,14 +206,7 @@ class Handlers:
         shadow = self.shadows.cached(serial)
         if shadow is None:
             assert decision is not None
-            shadow = onboarding.create(
-                serial, params, session, self.defaults, work=self._work,
-                quarantined=decision.action == "quarantine", provisioned=decision.document,
-                country=self._settings.devices.default_country,
-            )  # fmt: skip
-            self.shadows.add(shadow)
-            through = "onboarding" if decision.document is None else "provisioning"
-            self._keeper.record(shadow, SYSTEM, through)
+            shadow = self._create(arrival, session, decision)
         self._attach(shadow, session)
         old_firmware = shadow.row.firmware
         onboarding.update(shadow, params, session, self._work)
@@ -214,6 +222,33 @@ class Handlers:
         self._keeper.report(shadow, session, report)
         self._executor.connected(serial)
         self.telemetry.connected(serial)
+
+    def _create(self, arrival: Arrival, session: DeviceSession, decision: Decision) -> Shadow:
+        """Add a device to the store."""
+        shadow = onboarding.create(
+            arrival.serial, arrival.params, session, self.defaults, work=self._work,
+            quarantined=decision.action == "quarantine", provisioned=decision.document,
+            country=self._settings.devices.default_country,
+        )  # fmt: skip
+        self.shadows.add(shadow)
+        through = "onboarding" if decision.document is None else "provisioning"
+        self._keeper.record(shadow, SYSTEM, through)
+        return shadow
+
+    def _left_over_connect(self, record: Record) -> None:
+        head = records.decode(records.Connect, record.head)
+        params = wire.decode("connect", record.body)
+        assert isinstance(params, wire.ConnectParams)
+        arrival = Arrival(record, head, params)
+        session = DeviceSession(record.session, arrival.serial, head)
+        shadow = self.shadows.cached(arrival.serial)
+        if shadow is None:
+            decision = self.admission.at_once(head.certificate)
+            if decision.action == "refuse":
+                return
+            shadow = self._create(arrival, session, decision)
+        onboarding.update(shadow, params, session, self._work)
+        self.announcer.connected(record, head, shadow.row.locale, received_at(record))
 
     def _take_over(self, session: DeviceSession) -> bool:
         """Make a session the one that acts; close the older one. False: it is the older one."""

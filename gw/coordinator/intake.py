@@ -1,7 +1,8 @@
 """Intake: records of the workers' queues, in order, into handlers and the store.
 
-A record leaves its queue only after the unit of work that holds it is durable; the positions are
-committed with it, so that a crash neither loses nor doubles (design.md, section 3).
+A record leaves its queue only after the unit of work that holds it is durable, or after it is in
+the spool; the positions are committed with the unit, so that a crash neither loses nor doubles
+(design.md, section 3).
 """
 
 from __future__ import annotations
@@ -11,62 +12,49 @@ import time
 from collections.abc import Callable
 from typing import Final
 
-from gw._native.ring import Consumer, Record, RingCorrupted
+from gw._native.ring import Record
 from gw.coordinator.handlers import Handlers
+from gw.coordinator.overflow import Overflow
 from gw.coordinator.patience import patiently
+from gw.coordinator.queues import Found, Place, Queue, in_order
+from gw.coordinator.store_spool import StoreSpool
 from gw.coordinator.work import Committer
-from gw.core.bootstrap import RingEnds
 from gw.core.ids import serial_from_int
 from gw.ops import logs, metrics
-from gw.store.interface import RingPosition, Store
+from gw.store.interface import Store
 
 log = logs.get("intake")
 
 _RECORDS: Final = 256
-"""Records taken from one queue before the next has its turn."""
+"""Treated in one turn, about."""
 _BYTES: Final = 2_097_152
 _LOOK_SECONDS: Final = 0.1
 """A producer that died between publishing and waking is noticed by looking."""
+_RETRY_SECONDS: Final = 1.0
+"""Pause after the spool could not be read."""
 _WAIT: Final = metrics.index("gw_queue_wait_seconds")
 
 
-class _Queue:
-    """One worker's queue."""
-
-    def __init__(self, ends: RingEnds) -> None:
-        self.name = ends.name
-        self.wake_fd = ends.up_wake
-        self.ring = Consumer(ends.up_memfd, ends.up_wake)
-        self.incarnation = self.ring.incarnation
-        self.before = self.ring.tail
-        """Position up to which units hold everything."""
-
-    def resume(self, committed: tuple[int, int] | None) -> None:
-        """Go on behind what a predecessor committed, even if it did not give the space back.
-
-        What it committed without giving the space back is stored, but the bus may not have it:
-        that is read once more, from `tail` to `before`.
-        """
-        if committed is not None and committed[0] == self.ring.incarnation:
-            self.before = max(committed[1], self.ring.tail)
-
-
 class Intake:
-    """Reads all queues in turn."""
+    """Reads the spool, then all queues in order of receipt."""
 
     def __init__(
         self,
-        rings: list[RingEnds],
+        queues: list[Queue],
         store: Store,
         work: Committer,
         handlers: Handlers,
         counters: metrics.CounterPage,
+        overflow: Overflow | None = None,
     ) -> None:
-        self._queues = [_Queue(ends) for ends in rings]
+        self._queues = queues
+        self._by_place = {id(queue.place): queue for queue in queues}
         self._store = store
         self._work = work
         self._handlers = handlers
         self._counters = counters
+        self._overflow = overflow
+        self._spool = overflow.spool if overflow is not None else None
         self._wake = asyncio.Event()
         self._stopping = False
 
@@ -75,34 +63,59 @@ class Intake:
         committed = await self._store.positions()
         loop = asyncio.get_running_loop()
         for queue in self._queues:
-            queue.resume(committed.get(queue.name))
+            queue.place.resume(committed.get(queue.name))
+        if self._spool is not None:
+            self._spool.resume(committed)
+            await self._replay_spool()
+        for queue in self._queues:
             await self._replay(queue)
             loop.add_reader(queue.wake_fd, self._wake.set)
 
-    async def _replay(self, queue: _Queue) -> None:
-        """Announce again what is stored already and may be missing on the bus."""
-        before, count = queue.before, 0
-        announcer = self._handlers.announcer
-        announcer.origin = queue.incarnation
-        while announcer.active and queue.ring.position < before:
-            try:
-                taken = queue.ring.read(_RECORDS, _BYTES)
-            except RingCorrupted:
-                break  # `run` meets it again, and says so
+    # -- what is stored already, and may be missing on the bus
+
+    async def _replay(self, queue: Queue) -> None:
+        """Announce again what is stored but was not given back, from `tail` to where we start."""
+        begin, count = queue.ring.tail, 0
+        end = queue.place.taken
+        while self._handlers.announcer.active and begin < end:
+            taken, _ = queue.look(begin, _RECORDS, _BYTES)
             if not taken:
-                break
+                break  # damaged: `run` goes on behind it
             await self._load(taken)
             for record in taken:
-                if record.position <= before:
-                    self._guarded(self._handlers.replay, record)
+                if record.position <= end:
+                    self._again(Found(queue.place, record))
                     count += 1
+            begin = taken[-1].position
             await self._work.room()
-        queue.ring.seek(before)
-        if not announcer.active:
-            queue.ring.commit(before)
-        elif count:
-            self._work.release(queue.name, lambda: queue.ring.commit(before))
+        self._work.release(queue.name, lambda: self._give_back(queue, end))
+        if count:
             log.info("announced again what a predecessor stored", queue=queue.name, records=count)
+
+    async def _replay_spool(self) -> None:
+        assert self._spool is not None
+        spool, count = self._spool, 0
+        begin, end = spool.released, spool.place.taken
+        while self._handlers.announcer.active and begin < end:
+            found = await spool.read(begin, _RECORDS, _BYTES)
+            if not found:
+                break
+            await self._load([one.record for one in found])
+            for one in found:
+                if one.sequence <= end:
+                    self._again(one)
+                    count += 1
+            begin = found[-1].sequence
+            await self._work.room()
+        self._work.release(spool.place.name, lambda: spool.give_back(end))
+        if count:
+            log.info("announced again what a predecessor stored", queue="spool", records=count)
+
+    def _again(self, found: Found) -> None:
+        self._handlers.announcer.origin = found.place.incarnation
+        self._guarded(self._handlers.replay, found.record)
+
+    # -- running
 
     def stop(self) -> None:
         """End `run` once the queues are empty."""
@@ -112,11 +125,10 @@ class Intake:
     async def run(self) -> None:
         """Take records until stopped and empty."""
         while True:
-            taken = 0
-            for queue in self._queues:
-                await self._work.room()
-                taken += await self._take(queue)
-            if taken:
+            await self._work.room()
+            found = await self._next()
+            if found:
+                await self._take(found)
                 # Let the committer, the API and the timers have their turn.
                 await asyncio.sleep(0)
                 continue
@@ -124,9 +136,23 @@ class Intake:
                 return
             await self._sleep()
 
+    async def _next(self) -> list[Found]:
+        """Return what comes next: the spool holds what is older than anything in the queues."""
+        spool = self._spool
+        while spool is not None and spool.unread:
+            try:
+                found = await spool.read(spool.place.taken, _RECORDS, _BYTES)
+            except OSError as error:
+                log.error("the spool cannot be read; trying again", detail=str(error))
+                await asyncio.sleep(_RETRY_SECONDS)
+                continue
+            if found:
+                return found
+        return in_order([(one, one.place.taken) for one in self._queues], _RECORDS, _BYTES)
+
     async def _sleep(self) -> None:
         self._wake.clear()
-        armed = [queue.ring.arm() for queue in self._queues]
+        armed = [queue.arm() for queue in self._queues]
         if not all(armed):
             return
         try:
@@ -135,25 +161,29 @@ class Intake:
         except TimeoutError:
             return
 
-    async def _take(self, queue: _Queue) -> int:
-        try:
-            taken = queue.ring.read(_RECORDS, _BYTES)
-        except RingCorrupted as error:
-            # Nothing in it can be trusted any more: what is left is lost, and said so.
-            lost = queue.ring.depth_bytes
-            queue.ring.skip_all()
-            log.error("a queue was damaged", queue=queue.name, lost_bytes=lost, detail=str(error))
-            self._advance(queue)
-            return 0
-        if not taken:
-            return 0
-        self._counters.observe(_WAIT, (time.monotonic_ns() - taken[0].received_ns) / 1e9)
-        await self._load(taken)
-        self._handlers.announcer.origin = queue.incarnation
-        for record in taken:
-            self._guarded(self._handlers.handle, record)
-        self._advance(queue)
-        return len(taken)
+    async def _take(self, found: list[Found]) -> None:
+        first = found[0].record
+        self._counters.observe(_WAIT, (time.monotonic_ns() - first.received_ns) / 1e9)
+        await self._load([one.record for one in found])
+        touched: dict[int, Place] = {}
+        for one in found:
+            place, record, _ = one
+            if record.position <= place.taken:
+                # Spooled, but stored straight from its queue, by this process or an earlier one,
+                # whose bus may not have got it.
+                if record.position <= place.resumed and self._handlers.announcer.active:
+                    self._again(one)
+                continue
+            self._handlers.announcer.origin = place.incarnation
+            treat = self._handlers.handle if place.live else self._handlers.handle_left_over
+            self._guarded(treat, record)
+            place.taken = record.position
+            touched[id(place)] = place
+        if self._spool is not None and found[-1].sequence:
+            self._spool.place.taken = found[-1].sequence
+            touched[id(self._spool.place)] = self._spool.place
+        for place in touched.values():
+            self._advance(place)
 
     async def _load(self, taken: list[Record]) -> None:
         """Bring the devices that records name into memory."""
@@ -171,8 +201,18 @@ class Intake:
             log.exception("a record was dropped", kind=record.kind,
                           serial=serial_from_int(record.serial), detail=repr(error))  # fmt: skip
 
-    def _advance(self, queue: _Queue) -> None:
-        after = queue.ring.position
-        self._work.advance(RingPosition(queue.name, queue.incarnation, queue.before, after))
-        queue.before = after
-        self._work.release(queue.name, lambda: queue.ring.commit(after))
+    def _advance(self, place: Place) -> None:
+        after = place.taken
+        self._work.advance(place.advance())
+        queue = self._by_place.get(id(place))
+        if queue is not None:
+            self._work.release(queue.name, lambda: self._give_back(queue, after))
+        elif self._spool is not None and place is self._spool.place:
+            spool = self._spool
+            self._work.release(place.name, lambda: self._give_back(spool, after))
+
+    def _give_back(self, source: Queue | StoreSpool, position: int) -> None:
+        """Everything up to `position` is stored, and the bus has it."""
+        source.give_back(position)
+        if self._overflow is not None:
+            self._overflow.progress()

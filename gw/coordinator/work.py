@@ -127,7 +127,8 @@ class Committer:
     def advance(self, position: RingPosition) -> None:
         """Everything up to `position.after` of a queue is in the current unit."""
         known = self._unit.positions.get(position.ring)
-        if known is None:
+        if known is None or known.incarnation != position.incarnation:
+            # Another incarnation begins anew: the earlier one needs no position any more.
             if not self._unit.ops:
                 self._unit.since = time.monotonic()
             self._unit.positions[position.ring] = position

@@ -391,6 +391,12 @@ class Store(Section):
     """Bytes per transaction, about, at most."""
     batch_milliseconds: Annotated[float, msgspec.Meta(ge=0, le=60_000)] = 20.0
     """How long a telemetry record may wait for company."""
+    spool_bytes: Annotated[int, msgspec.Meta(ge=0)] = 1_073_741_824
+    """Disk space for what devices send while the database is away, in the folder `spool` of the
+    data directory; when it is full devices have to wait. 0: no spool."""
+    spool_after_seconds: Seconds = 2.0
+    """How long the database may take nothing, while a queue is half full, before the spool is
+    used."""
     retention_days: Count = 7
     """What `retention` has no days of its own for is deleted when it is older than this."""
 

@@ -152,6 +152,13 @@ TABLE: tuple[Metric, ...] = (
     ),
     Metric("gw_store_batch_seconds", "histogram", "Time to commit one batch.", (), _SECONDS),
     Metric("gw_store_errors_total", "counter", "Failed commits."),
+    Metric("gw_store_spool_bytes", "gauge", "Disk space that the spool of the store takes."),
+    Metric("gw_store_spool_records", "gauge", "Records in the spool of the store, about."),
+    Metric("gw_store_spool_oldest_seconds", "gauge", "Age of the oldest record in the spool."),
+    Metric("gw_store_spooled_total", "counter", "Records that went through the spool."),
+    Metric("gw_store_spool_full_total", "counter", "Times the spool was full: devices waited."),
+    Metric("gw_store_spool_errors_total", "counter", "Times the spool could not be written."),
+    Metric("gw_store_spool_lost_bytes_total", "counter", "Damaged parts of the spool."),
     Metric(
         "gw_retention_removed_total",
         "counter",

@@ -11,6 +11,7 @@ import pytest
 
 from gw._native import ring
 from gw.coordinator.intake import Intake
+from gw.coordinator.queues import Queue
 from gw.coordinator.work import Committer
 from gw.core.bootstrap import RingEnds
 from gw.core.settings import Store as StoreSettings
@@ -80,7 +81,7 @@ async def test_records_are_stored_once_and_announced_at_least_once(ends, committ
     work = Committer(store, StoreSettings(), counters)
     committing = asyncio.create_task(work.run())
     handlers = Handlers(announces=announces)
-    intake = Intake([ends], store, work, handlers, counters)
+    intake = Intake([Queue(ends)], store, work, handlers, counters)
     await asyncio.wait_for(intake.start(), 10)
     bodies = [b"%d" % number for number in range(RECORDS)]
     assert handlers.replayed == (bodies[:committed] if announces else [])
@@ -101,6 +102,6 @@ async def test_of_another_incarnation_nothing_is_announced_again(ends):
     counters = metrics.CounterPage.private()
     work = Committer(store, StoreSettings(), counters)
     handlers = Handlers(announces=True)
-    intake = Intake([ends], store, work, handlers, counters)
+    intake = Intake([Queue(ends)], store, work, handlers, counters)
     await asyncio.wait_for(intake.start(), 10)
     assert handlers.replayed == []
