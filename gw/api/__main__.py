@@ -27,6 +27,8 @@ from gw.api.oui import Vendors
 from gw.api.owsec.logins import CountLogin
 from gw.api.owsec.mailer import OUTCOMES, Mailer
 from gw.api.owsec.parts import SecurityParts
+from gw.api.owsec.sms_sender import OUTCOMES as SMS_OUTCOMES
+from gw.api.owsec.sms_sender import SmsSender, WebhookProvider
 from gw.api.server import BODY_SECONDS, UPLOAD_SECONDS, Certificate, Listener
 from gw.api.ui import Ui
 from gw.core.bootstrap import Bootstrap, announce_ready, load
@@ -104,7 +106,11 @@ async def _serve(bootstrap: Bootstrap) -> None:
     )
     observe = _observer(page)
     mailer = Mailer(settings.mail, _counter(page, "gw_mails_total", OUTCOMES))
-    parts = SecurityParts(context, authentication, passwords, sealer, mailer, _login_counter(page))
+    provider = _sms_provider(settings)
+    sms = SmsSender(settings.sms, provider, _counter(page, "gw_sms_total", SMS_OUTCOMES))
+    parts = SecurityParts(
+        context, authentication, passwords, sealer, mailer, _login_counter(page), sms=sms
+    )
     key = _kept("security.internal_key", internal_key, settings.security.internal_key, data)
     apps: dict[str, Any] = {
         "api": gateway_app(context, authentication, observe, limits, ui=_ui(settings.api.ui_dir)),
@@ -141,15 +147,18 @@ async def _serve(bootstrap: Bootstrap) -> None:
         for name, sock in sockets.items()
         if name in apps
     ]
-    mailing = asyncio.create_task(mailer.run())
+    sending = [asyncio.create_task(one.run()) for one in (mailer, sms)]
     try:
         await _run(bootstrap, listeners, certificate, client, context)
     finally:
-        mailing.cancel()
+        for task in sending:
+            task.cancel()
         await hub.close()
         client.close()
         if external is not None:
             await external.close()
+        if provider is not None:
+            await provider.close()
         await reader.close()
         passwords.close()
         page.close()
@@ -299,6 +308,15 @@ def _external(settings: Settings, page: metrics.CounterPage, port: int) -> Exter
     except (OSError, ssl.SSLError) as error:
         path = settings.security.external_ca
         raise SystemExit(f"security.external_ca {path}: {error}") from None
+
+
+def _sms_provider(settings: Settings) -> WebhookProvider | None:
+    if not settings.sms.url:
+        return None
+    try:
+        return WebhookProvider(settings.sms)
+    except (OSError, ssl.SSLError) as error:
+        raise SystemExit(f"sms.ca {settings.sms.ca}: {error}") from None
 
 
 if __name__ == "__main__":

@@ -222,6 +222,44 @@ class Mail(Section):
     """Mails that wait; one more is refused."""
 
 
+class Sms(Section):
+    """Text messages for sign-in codes, through the HTTPS API of a provider; off without a url.
+
+    Each message is one POST with the number, the text, and the sender; 2xx means that it is taken.
+    """
+
+    url: str = ""
+    """Address of the provider, https://, kept secret since some have a key in it; empty: off."""
+    format: Literal["json", "form"] = "json"
+    """What is posted: a JSON object, or a form."""
+    to_field: str = "to"
+    """Name of the member that has the number, as +15551234567."""
+    text_field: str = "text"
+    """Name of the member that has the text."""
+    sender_field: str = "from"
+    """Name of the member that has the sender."""
+    sender: str = ""
+    """Number or name that texts come from; empty: the member is left out."""
+    username: str = ""
+    """Account at the provider (HTTP Basic); empty: none, or a token."""
+    password: str = ""
+    """Its password."""
+    token: str = ""
+    """Token for the provider, sent as `Authorization: Bearer`."""
+    ca: str = ""
+    """PEM bundle of the authorities that may sign the provider; empty: those of the system."""
+    timeout_seconds: Seconds = 10.0
+    """Longest wait for the provider in one attempt."""
+    attempts: Annotated[int, msgspec.Meta(ge=1, le=20)] = 3
+    """Attempts to send one sign-in code, before it is given up."""
+    retry_seconds: Seconds = 2.0
+    """Pause before the second attempt, doubled for each further one."""
+    queue: Count = 200
+    """Texts that wait; one more is refused."""
+    per_number_per_hour: Count = 10
+    """Texts to one number within an hour, at most."""
+
+
 class PrivateApi(Section):
     """The listener on which sister services call the gateway's API (owgw's private one)."""
 
@@ -658,6 +696,9 @@ SECRETS = frozenset(
         "security.sealing_key",
         "mail.password",
         "kafka.password",
+        "sms.url",
+        "sms.password",
+        "sms.token",
         "provisioning.bearer_token",
         "provisioning.api_key",
     }
@@ -673,6 +714,7 @@ class Settings(Section):
     api: Api = msgspec.field(default_factory=Api)
     security: Security = msgspec.field(default_factory=Security)
     mail: Mail = msgspec.field(default_factory=Mail)
+    sms: Sms = msgspec.field(default_factory=Sms)
     private_api: PrivateApi = msgspec.field(default_factory=PrivateApi)
     private_security: PrivateSecurity = msgspec.field(default_factory=PrivateSecurity)
     security_check: SecurityCheck = msgspec.field(default_factory=SecurityCheck)

@@ -318,6 +318,16 @@ def _contradictions(settings: Settings, origins: Mapping[str, str]) -> list[str]
             lambda: f"none is for a server on this host only, got mail.host {settings.mail.host}",
         ),
         (
+            "sms.url",
+            re.fullmatch(r"(https://[^/?#\s]+(/[^#\s]*)?)?", settings.sms.url) is not None,
+            lambda: "expected https://host/path",
+        ),
+        (
+            "sms.token",
+            not (settings.sms.token and settings.sms.username),
+            lambda: "is not set together with sms.username",
+        ),
+        (
             "security.external_url",
             re.fullmatch(r"(https://[^/\s]+/?)?", settings.security.external_url) is not None,
             lambda: f"expected https://host:port, got {settings.security.external_url!r}",

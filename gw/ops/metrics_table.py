@@ -279,6 +279,12 @@ TABLE: tuple[Metric, ...] = (
         "Mails to users.",
         (("outcome", ("sent", "failed", "refused")),),
     ),
+    Metric(
+        "gw_sms_total",
+        "counter",
+        "Text messages to users.",
+        (("outcome", ("sent", "failed", "refused")),),
+    ),
     Metric("gw_logins_total", "counter", "Logins.", (("result", ("success", "failure")),)),
     Metric("gw_rtty_sessions", "gauge", "Terminal sessions, those that wait for an end included."),
     Metric("gw_rtty_sessions_total", "counter", "Terminal sessions that began."),

@@ -33,6 +33,7 @@ class Operation(StrEnum):
     READ_SETTINGS = "read_settings"
     RUN_SYSTEM = "run_system"
     SEND_MAIL = "send_mail"
+    SEND_SMS = "send_sms"
     READ_SECRETS = "read_secrets"
     EDIT_SECRETS = "edit_secrets"
     TAIL_DEVICE = "tail_device"
@@ -52,6 +53,7 @@ PERMISSIONS: Final[dict[Operation, frozenset[Role]]] = {
     Operation.READ_SETTINGS: _ADMINISTRATORS,
     Operation.RUN_SYSTEM: _ADMINISTRATORS | {Role.PARTNER, Role.SYSTEM},
     Operation.SEND_MAIL: _ADMINISTRATORS | {Role.PARTNER},
+    Operation.SEND_SMS: _ADMINISTRATORS | {Role.PARTNER},
     Operation.READ_SECRETS: frozenset({Role.ROOT}),
     Operation.EDIT_SECRETS: frozenset({Role.ROOT}),
     Operation.TAIL_DEVICE: _ADMINISTRATORS,

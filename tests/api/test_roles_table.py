@@ -60,6 +60,7 @@ RESTRICTED = {
     (SECURITY, "DELETE", "/avatar/{id}"): {"root"},
     (SECURITY, "GET", "/audit"): ADMINISTRATORS,
     (SECURITY, "POST", "/email"): {"root", "admin", "partner"},
+    (SECURITY, "POST", "/sms"): {"root", "admin", "partner"},  # to any number; proving is for all
     (SECURITY, "GET", "/systemSecret/{secret}"): {"root", INTERNAL},
     (SECURITY, "PUT", "/systemSecret/{secret}"): {"root"},
     (SECURITY, "DELETE", "/systemSecret/{secret}"): {"root"},

@@ -1,4 +1,4 @@
-"""What the gateway writes to users."""
+"""What the gateway writes to users, by mail and by text message."""
 
 from __future__ import annotations
 
@@ -60,3 +60,8 @@ It works once, for {minutes} minutes. If you are not signing in, somebody knows 
 change it.
 """,
     )
+
+
+def sign_in_sms(code: str, minutes: int) -> str:
+    """Return the second factor of a sign-in, as a text message."""
+    return f"{code} is your code to sign in. It works once, for {minutes} minutes."

@@ -1,4 +1,4 @@
-"""The second factor of a sign-in: challenges, by mail or by an authenticator app (security.md 2.2).
+"""The second factor of a sign-in: by mail, text or an authenticator app (security.md 2.2).
 
 Challenges live in the memory of the api process: whoever is asked when it ends signs in again.
 """
@@ -17,6 +17,7 @@ import msgspec
 
 from gw.api.owsec import mail_texts
 from gw.api.owsec.mailer import Mailer
+from gw.api.owsec.sms_sender import SmsSender
 from gw.api.owsec.user_document import MFA_STEP, proprietary, rest_of
 from gw.core.errors import ApiError
 from gw.security import totp
@@ -33,6 +34,8 @@ RESENDS: Final = 3
 _CODE_DIGITS: Final = 6
 _AUTHENTICATOR: Final = "authenticator"
 _EMAIL: Final = "email"
+_SMS: Final = "sms"
+_SENT: Final = frozenset({_EMAIL, _SMS})
 
 
 class Challenge(msgspec.Struct, kw_only=True):
@@ -69,13 +72,26 @@ def secret_purpose(user_id: str) -> str:
     return f"authenticator secret of {user_id}"
 
 
+def number_of(user: UserRow) -> str:
+    """Return the phone number that a user has proven. Raises ApiError 1115 if there is none."""
+    for mobile in proprietary(rest_of(user)).get("mobiles", ()):
+        if isinstance(mobile, dict) and mobile.get("verified") and mobile.get("number"):
+            return str(mobile["number"])
+    raise ApiError(1115)
+
+
 class Mfa:
     """Asks and judges. One per api process."""
 
     def __init__(
-        self, mailer: Mailer, sealer: Sealer, clock: Callable[[], float] = time.monotonic
+        self,
+        mailer: Mailer,
+        sms: SmsSender,
+        sealer: Sealer,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._mailer = mailer
+        self._sms = sms
         self._sealer = sealer
         self._clock = clock
         self._challenges: OrderedDict[str, Challenge] = OrderedDict()
@@ -87,14 +103,23 @@ class Mfa:
             return ""
         return str(mfa.get("method", ""))
 
+    def check(self, method: str) -> None:
+        """Raise ApiError 1084, 1085 or 1045 for a method that this gateway does not offer."""
+        if method == _SMS and not self._sms.enabled:
+            raise ApiError(1084)
+        if method == _EMAIL and not self._mailer.enabled:
+            raise ApiError(1085)
+        if method not in (_SMS, _EMAIL, _AUTHENTICATOR):
+            raise ApiError(1045)
+
     def ask(self, user: UserRow, method: str, *, new_hash: str, changes: bool) -> ChallengeDocument:
         """Begin a challenge, send its code, and return what the client is told.
 
         Raises ApiError 12 if the code cannot be sent: nobody gets in without.
         """
         code = ""
-        if method == _EMAIL:
-            code = self._send_code(user)
+        if method in _SENT:
+            code = self._send_code(user, method)
         elif method != _AUTHENTICATOR:
             raise ApiError(12, f"the method {method!r} is not offered: ask an administrator")
         challenge = Challenge(
@@ -127,10 +152,11 @@ class Mfa:
 
     def resend(self, challenge: Challenge, user: UserRow) -> None:
         """Send another code in place of the first. Raises ApiError 11 or 12."""
-        if challenge.method != _EMAIL or challenge.resent >= RESENDS:
-            raise ApiError(11, f"a code is sent {RESENDS} times again at most, and only by mail")
+        if challenge.method not in _SENT or challenge.resent >= RESENDS:
+            text = f"a code is sent {RESENDS} times again at most, by mail or text"
+            raise ApiError(11, text)
         challenge.resent += 1
-        challenge.code = self._send_code(user)
+        challenge.code = self._send_code(user, challenge.method)
 
     def judge(self, challenge: Challenge, answer: str, user: UserRow) -> int:
         """Check an answer; a right one ends the challenge. Raises ApiError 12.
@@ -168,11 +194,14 @@ class Mfa:
         """Return how the secret of a user's app is stored."""
         return self._sealer.seal(secret, secret_purpose(user_id))
 
-    def _send_code(self, user: UserRow) -> str:
+    def _send_code(self, user: UserRow, method: str) -> str:
         code = f"{secrets.randbelow(10**_CODE_DIGITS):0{_CODE_DIGITS}}"
-        text = mail_texts.sign_in_code(user, code, _MINUTES)
         try:
-            self._mailer.send(user.email, text.subject, text.body)
+            if method == _SMS:
+                self._sms.send(number_of(user), mail_texts.sign_in_sms(code, _MINUTES))
+            else:
+                text = mail_texts.sign_in_code(user, code, _MINUTES)
+                self._mailer.send(user.email, text.subject, text.body)
         except ApiError as error:
-            raise ApiError(12, "the code cannot be mailed: ask an administrator") from error
+            raise ApiError(12, "the code cannot be sent: ask an administrator") from error
         return code

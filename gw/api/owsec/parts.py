@@ -15,6 +15,8 @@ from gw.api.owsec.logins import CountLogin, uncounted
 from gw.api.owsec.mailer import Mailer
 from gw.api.owsec.mfa import Mfa
 from gw.api.owsec.sign_in import SignIn
+from gw.api.owsec.sms import Phones
+from gw.api.owsec.sms_sender import SmsSender
 from gw.api.owsec.subscribers import subscriber_context
 from gw.api.owsec.throttle import Throttle
 from gw.api.owsec.totp import SetUps
@@ -34,6 +36,7 @@ class SecurityParts:
         mailer: Mailer,
         count_login: CountLogin = uncounted,
         *,
+        sms: SmsSender | None = None,
         links_prefix: str = "",
     ) -> None:
         """`links_prefix` begins the names of the actions of mailed links."""
@@ -44,7 +47,9 @@ class SecurityParts:
         self._mailer = mailer
         self._count_login = count_login
         self._throttle = Throttle(rules.login_attempts_per_minute)
-        self._mfa = Mfa(mailer, sealer)
+        self._sms = sms or SmsSender(context.settings.sms)
+        self._phones = Phones()
+        self._mfa = Mfa(mailer, self._sms, sealer)
         self._links = ActionLinks(context, mailer, links_prefix)
         self._signing = SignIn(
             context,
@@ -57,7 +62,9 @@ class SecurityParts:
         self._set_ups = SetUps()
         self._subscribers: tuple[Authentication, dict[str, Any]] | None = None
         if not links_prefix:
-            self._subscribers = self.of_subscribers(context, passwords, sealer, mailer, count_login)
+            self._subscribers = self.of_subscribers(
+                context, passwords, sealer, mailer, count_login, self._sms
+            )
 
     @property
     def subscribers(self) -> tuple[Authentication, dict[str, Any]]:
@@ -73,12 +80,20 @@ class SecurityParts:
         sealer: Sealer,
         mailer: Mailer,
         count_login: CountLogin = uncounted,
+        sms: SmsSender | None = None,
     ) -> tuple[Authentication, dict[str, Any]]:
         """Return who resolves the tokens of subscribers, and what their handlers ask for."""
         theirs = subscriber_context(context)
         authentication = Authentication(theirs.reader)
         parts = cls(
-            theirs, authentication, passwords, sealer, mailer, count_login, links_prefix="sub_"
+            theirs,
+            authentication,
+            passwords,
+            sealer,
+            mailer,
+            count_login,
+            sms=sms,
+            links_prefix="sub_",
         )
         return authentication, parts.dependencies() | {"context": theirs}
 
@@ -93,6 +108,8 @@ class SecurityParts:
             "mfa": self._mfa,
             "links": self._links,
             "mailer": self._mailer,
+            "sms": self._sms,
+            "phones": self._phones,
             "sealer": self._sealer,
             "set_ups": self._set_ups,
             "subscriber_world": self._subscribers[1] if self._subscribers else {},

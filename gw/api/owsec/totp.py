@@ -1,4 +1,4 @@
-"""/totp: setting up an authenticator app; /sms, which is not offered (security.md 5).
+"""/totp: setting up an authenticator app (security.md 5).
 
 A set-up lives in the memory of the api process for a quarter of an hour.
 """
@@ -12,13 +12,13 @@ from typing import Final
 
 import msgspec
 import segno
-from litestar import Response, get, post, put
+from litestar import Response, get, put
 from litestar.di import NamedDependency
 
 from gw.api import query
 from gw.api.authentication import Caller
 from gw.api.documented import documented
-from gw.api.envelope import Answer, AnyRequest, Success, document
+from gw.api.envelope import Answer, AnyRequest, document
 from gw.api.owsec.accounts import Accounts
 from gw.api.owsec.mfa import Mfa
 from gw.api.owsec.user_document import MFA_STEP, proprietary, rest_of
@@ -167,17 +167,3 @@ async def prove_totp(
         rest |= {"userTypeProprietaryInfo": info, MFA_STEP: max(step, made.step)}
         row.document = msgspec.json.encode(rest).decode()
     return document(ProofAnswer(0, more_codes=False))
-
-
-@post(
-    "/sms",
-    **documented(
-        "Prove a phone number, or send a text",
-        tag=_TAG,
-        answer=Success,
-        details="Not offered: there is no SMS provider, so it is always refused with 1084.",
-    ),
-)
-async def send_sms() -> Answer:
-    """Refuse: no SMS is sent."""
-    raise ApiError(1084, "this gateway sends no SMS: use an authenticator app, or mail")

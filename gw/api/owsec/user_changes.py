@@ -20,6 +20,9 @@ from gw.api.envelope import Answer, AnyRequest, document, empty, success
 from gw.api.owsec.accounts import Accounts
 from gw.api.owsec.action_links import Action, ActionLinks
 from gw.api.owsec.history import old_passwords, with_present
+from gw.api.owsec.mfa import Mfa, number_of
+from gw.api.owsec.sms import Phones
+from gw.api.owsec.sms_sender import phone_number
 from gw.api.owsec.user_document import (
     UserDocument,
     proprietary,
@@ -55,10 +58,18 @@ class MfaSetting(msgspec.Struct):
     method: str = ""
 
 
+class MobileNumber(msgspec.Struct):
+    """A phone number of a user."""
+
+    number: str = ""
+
+
 class ProprietaryInfo(msgspec.Struct):
     """What can be set of `userTypeProprietaryInfo`."""
 
     mfa: MfaSetting = msgspec.field(default_factory=MfaSetting)
+    mobiles: list[MobileNumber] = msgspec.field(default_factory=list)
+    """The first one is for the method `sms`, and was proven by /sms; absent: as it was."""
 
 
 class UserChange(msgspec.Struct, rename="camel", kw_only=True):
@@ -121,6 +132,7 @@ async def create_user(
     accounts: NamedDependency[Accounts],
     passwords: NamedDependency[Passwords],
     links: NamedDependency[ActionLinks],
+    mfa: NamedDependency[Mfa],
     id: FromPath[str],
 ) -> Answer:
     """Create a user, who may sign in at once, or by invitation once the address is verified."""
@@ -140,7 +152,7 @@ async def create_user(
         raise ApiError(1085)
     given = new.user_type_proprietary_info
     if not isinstance(given, msgspec.UnsetType) and given.mfa.enabled:
-        _check_method(given.mfa.method, links)
+        mfa.check(given.mfa.method)
         raise ApiError(1045, "the second factor is set by PUT")
     now = int(time.time())
     row = UserRow(id=str(uuid.uuid4()), email=email, name=email, role=role, created=now)
@@ -182,6 +194,8 @@ async def change_user(
     accounts: NamedDependency[Accounts],
     passwords: NamedDependency[Passwords],
     links: NamedDependency[ActionLinks],
+    mfa: NamedDependency[Mfa],
+    phones: NamedDependency[Phones],
     id: FromPath[str],
 ) -> Answer:
     """Change the members that the body has, and answer the user as it is now."""
@@ -211,7 +225,7 @@ async def change_user(
         rest = rest_of(row)
         _apply(row, rest, change, caller)
         if not isinstance(change.user_type_proprietary_info, msgspec.UnsetType):
-            _set_mfa(caller, row, rest, change.user_type_proprietary_info.mfa, links)
+            _set_mfa(caller, row, rest, change.user_type_proprietary_info, mfa, phones)
         if new_hash:
             row.old_passwords = with_present(row, context.settings.security)
             row.password = new_hash
@@ -310,32 +324,43 @@ def _apply(row: UserRow, rest: dict[str, Any], change: UserChange, caller: Calle
         ]
 
 
-def _check_method(method: str, links: ActionLinks) -> None:
-    """Raise ApiError for a method that this gateway does not offer."""
-    if method == "sms":
-        raise ApiError(1084)
-    if method == "email" and not links.enabled:
-        raise ApiError(1085)
-    if method not in ("email", "authenticator"):
-        raise ApiError(1045)
-
-
 def _set_mfa(
-    caller: Caller, row: UserRow, rest: dict[str, Any], mfa: MfaSetting, links: ActionLinks
+    caller: Caller,
+    row: UserRow,
+    rest: dict[str, Any],
+    wanted: ProprietaryInfo,
+    mfa: Mfa,
+    phones: Phones,
 ) -> None:
     """Turn the second factor off or on. Raises ApiError for what cannot be used."""
     was = proprietary(rest).get("mfa", {"enabled": False})
-    if not mfa.enabled and not was.get("enabled") and row.id != caller.id:
+    if not wanted.mfa.enabled and not was.get("enabled") and row.id != caller.id:
         return
     _may_set_mfa(caller, row)
-    if not mfa.enabled:
+    if not wanted.mfa.enabled:
         without_mfa(rest)
         return
     info = proprietary(rest)
-    _check_method(mfa.method, links)
-    if mfa.method == "authenticator" and not info.get("authenticatorSecret"):
+    method = wanted.mfa.method
+    mfa.check(method)
+    if method == "authenticator" and not info.get("authenticatorSecret"):
         raise ApiError(1055)
-    rest["userTypeProprietaryInfo"] = info | {"mfa": {"enabled": True, "method": mfa.method}}
+    if method == "sms":
+        number = _proven_number(row, wanted.mobiles, phones)
+        info["mobiles"] = [{"number": number, "verified": True, "primary": True}]
+    rest["userTypeProprietaryInfo"] = info | {"mfa": {"enabled": True, "method": method}}
+
+
+def _proven_number(row: UserRow, mobiles: list[MobileNumber], phones: Phones) -> str:
+    """Return the number for sign-in codes. Raises ApiError 1044 if it was not proven."""
+    try:
+        kept = number_of(row)
+    except ApiError:
+        kept = ""
+    number = phone_number(mobiles[0].number) if mobiles else kept
+    if not number or (number != kept and not phones.proven(row.id, number)):
+        raise ApiError(1044)
+    return number
 
 
 async def _verify_again(accounts: Accounts, links: ActionLinks, id: str) -> Answer:
