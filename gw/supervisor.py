@@ -20,7 +20,10 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Final, TypeAlias
 
+import msgspec
+
 from gw.core.bootstrap import RingEnds
+from gw.core.listeners import FIRST
 from gw.core.settings import Settings
 from gw.ops import log_levels, logs, metrics
 from gw.ops.metrics_exporter import CounterCollector, MetricsEndpoint
@@ -29,11 +32,10 @@ from gw.supervisor_files import Pids, Ready, ReadyFile, lock_data_directory
 from gw.supervisor_processes import Child, StartError, role_command, role_environment
 from gw.supervisor_sidecars import enabled_sidecars, with_ports
 from gw.supervisor_sockets import (
+    DeviceSockets,
     ListenError,
     explain,
     open_http,
-    open_slot,
-    open_slots,
     port_of,
     public_host,
 )
@@ -87,7 +89,7 @@ class Supervisor:
         self._on_ready = on_ready
         self._commands = commands
         self._children: dict[str, Child] = {}
-        self._slots: list[socket.socket | None] = []
+        self._devices = DeviceSockets(settings.devices, worker_count(settings))
         self._sidecars = enabled_sidecars(settings)
         external = bool(settings.security.external_url)
         self._http = _HTTP_WITHOUT_SECURITY if external else _HTTP
@@ -99,7 +101,6 @@ class Supervisor:
         self._fault: StartError | None = None
         self._stop = asyncio.Event()
         self._kill = asyncio.Event()
-        self._devices_port = 0
         self._plain_ports: dict[str, int] = {}
 
     async def run(self) -> int:
@@ -125,12 +126,9 @@ class Supervisor:
 
     def _open_sockets(self) -> None:
         settings = self._settings
-        devices = settings.devices
         self._resources.callback(self._close_sockets)
         try:
-            self._slots += open_slots(
-                "devices", devices.host, devices.port, worker_count(settings), devices.backlog
-            )
+            self._devices.open()
             for name in self._http:
                 section = getattr(settings, name)
                 self._single[name] = open_http(name, section.host, section.port)
@@ -142,14 +140,11 @@ class Supervisor:
                     )
         except ListenError as exc:
             raise StartError(str(exc)) from None
-        first = self._slots[0]
-        assert first is not None
-        self._devices_port = port_of(first)
 
     def _close_sockets(self) -> None:
-        for opened in (*self._slots, *self._single.values()):
-            if opened is not None:
-                opened.close()
+        self._devices.close()
+        for opened in self._single.values():
+            opened.close()
 
     def _make_children(self, lock: int) -> None:
         workers = worker_count(self._settings)
@@ -174,7 +169,11 @@ class Supervisor:
         slots = metrics.AllSlots(counters)
         self._resources.callback(slots.close)
         self._collector = CounterCollector(
-            slots, names, queues=self._queue_states, pids=self._live_pids
+            slots,
+            names,
+            queues=self._queue_states,
+            pids=self._live_pids,
+            listeners=[one.name for one in self._devices.listeners],
         )
 
         def child(role: str, slot: int, ends: list[RingEnds], names_of: list[str]) -> None:
@@ -224,12 +223,7 @@ class Supervisor:
         """Descriptors for a process that is about to start."""
         if "devices" not in names:
             return {name: self._single[name].fileno() for name in names}
-        opened = self._slots[slot]
-        if opened is None:
-            devices = self._settings.devices
-            opened = open_slot("devices", devices.host, self._devices_port, devices.backlog)
-            self._slots[slot] = opened
-        return {"devices": opened.fileno()}
+        return self._devices.descriptors(slot)
 
     def _start_metrics(self) -> None:
         """Begin to answer Prometheus and the load balancers."""
@@ -325,11 +319,8 @@ class Supervisor:
         others = [c for c in self._children.values() if c.role == "worker" and c is not child]
         if child.role != "worker" or seconds < _SLOT_OUT_SECONDS:
             return
-        opened = self._slots[child.slot]
-        if opened is not None and any(c.ready.is_set() for c in others):
+        if any(c.ready.is_set() for c in others) and self._devices.take_out(child.slot):
             log.warning("slot taken out until its worker starts again", role=child.name)
-            opened.close()
-            self._slots[child.slot] = None
 
     def _describe(self) -> Ready:
         settings = self._settings
@@ -346,13 +337,15 @@ class Supervisor:
             urls[name] = f"http://{public_host(getattr(settings, name).host)}:{port}"
         urls.setdefault("security", settings.security.external_url)
         pids = {name: child.pid or 0 for name, child in self._children.items()}
+        addresses = self._devices.addresses()
         return Ready(
-            devices=f"{public_host(settings.devices.host)}:{self._devices_port}",
+            devices=addresses.pop(FIRST),
+            device_listeners=addresses or msgspec.UNSET,
             pids=Pids(
                 supervisor=os.getpid(),
                 coordinator=pids["coordinator"],
                 api=pids["api"],
-                workers=[pids[f"worker-{slot}"] for slot in range(len(self._slots))],
+                workers=[pids[f"worker-{slot}"] for slot in range(self._devices.slots)],
                 **{one.role: pids[one.role] for one in self._sidecars},
             ),
             **urls,

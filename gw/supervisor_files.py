@@ -48,6 +48,8 @@ class Ready(msgspec.Struct, kw_only=True):
     """Empty with an external security service; `security` is that one's then."""
     security_check: str = ""
     pids: Pids
+    device_listeners: dict[str, str] | msgspec.UnsetType = msgspec.UNSET
+    """Further listeners for devices by name; only if there are any."""
     rtty: str | msgspec.UnsetType = msgspec.UNSET
     """Where devices reach the remote terminal; only if it runs."""
     rtty_viewer: str | msgspec.UnsetType = msgspec.UNSET

@@ -11,6 +11,9 @@ import os
 import socket
 from typing import Final
 
+from gw.core.listeners import device_listeners
+from gw.core.settings import Devices
+
 # With TLS the client speaks first; waking a worker for a bare TCP connection is of no use.
 # One second: after it the silent ones are handed over too, and time out there.
 _DEFER_ACCEPT_SECONDS: Final = 1
@@ -19,6 +22,57 @@ _HTTP_BACKLOG: Final = 1024
 
 class ListenError(Exception):
     """A socket cannot be opened; the text says which setting, why, and what to do."""
+
+
+class DeviceSockets:
+    """The sockets of all device listeners, one per listener and worker slot."""
+
+    def __init__(self, devices: Devices, slots: int) -> None:
+        self.listeners = device_listeners(devices)
+        self.slots = slots
+        self._backlog = devices.backlog
+        self._opened: dict[str, list[socket.socket | None]] = {}
+        self._ports: dict[str, int] = {}
+
+    def open(self) -> None:
+        """Open all. Raises ListenError; what is open then is for `close`."""
+        for one in self.listeners:
+            opened = open_slots(one.section, one.host, one.port, self.slots, self._backlog)
+            self._opened[one.name] = [*opened]
+            self._ports[one.name] = port_of(opened[0])
+
+    def descriptors(self, slot: int) -> dict[str, int]:
+        """Return those of a slot whose worker starts, by the names that it knows them by."""
+        found: dict[str, int] = {}
+        for one in self.listeners:
+            opened = self._opened[one.name][slot]
+            if opened is None:
+                opened = open_slot(one.section, one.host, self._ports[one.name], self._backlog)
+                self._opened[one.name][slot] = opened
+            found[one.socket_name] = opened.fileno()
+        return found
+
+    def take_out(self, slot: int) -> bool:
+        """Close those of a slot, so that others get its connections; False: they were closed."""
+        taken = False
+        for sockets in self._opened.values():
+            opened = sockets[slot]
+            if opened is not None:
+                opened.close()
+                sockets[slot] = None
+                taken = True
+        return taken
+
+    def close(self) -> None:
+        """Close all."""
+        for slot in range(self.slots):
+            self.take_out(slot)
+
+    def addresses(self) -> dict[str, str]:
+        """Return where devices reach each listener, `host:port`, by name."""
+        return {
+            one.name: f"{public_host(one.host)}:{self._ports[one.name]}" for one in self.listeners
+        }
 
 
 def open_slots(section: str, host: str, port: int, slots: int, backlog: int) -> list[socket.socket]:
@@ -98,16 +152,16 @@ def _listen(
 
 def explain(section: str, host: str, port: int, error: OSError, setting: str = "port") -> str:
     """Say why an address cannot be listened on, and what to do."""
+    member = "[" in section  # of a list: --set does not reach into those
+    choose = f"{section}.{setting}" if member else f"--set {section}.{setting}=N"
     where = f"{section}: cannot listen on {host or '*'} port {port}"
     if error.errno == errno.EADDRINUSE:
         return (
             f"{where}: it is in use. See who has it with `ss -ltnp 'sport = :{port}'`; stop that, "
-            f"or choose another with --set {section}.{setting}=N (0: any free one)"
+            f"or choose another with {choose} (0: any free one)"
         )
     if error.errno == errno.EACCES:
-        return (
-            f"{where}: ports below 1024 need a privilege; choose --set {section}.{setting}=N above"
-        )
+        return f"{where}: ports below 1024 need a privilege; choose {choose} above"
     if error.errno == errno.EADDRNOTAVAIL:
-        return f"{where}: this machine does not have that address; see --set {section}.host"
+        return f"{where}: this machine does not have that address; see {section}.host"
     return f"{where}: {os.strerror(error.errno or 0)}"

@@ -37,6 +37,7 @@ from gw.core.settings import Settings
 from gw.files.kept import KeptFiles
 from gw.files.upload import Uploads
 from gw.ops import log_levels, logs, metrics
+from gw.ops.metrics_table import API_LISTENER
 from gw.security.internal_key import internal_key
 from gw.security.passwords import Passwords
 from gw.security.sealing import Sealer, sealing_key
@@ -281,8 +282,8 @@ def _observer(page: metrics.CounterPage) -> Observe:
 
 
 def _reload_counter(page: metrics.CounterPage) -> Callable[[bool], object]:
-    succeeded = metrics.index("gw_certificate_reloads_total", "success")
-    failed = metrics.index("gw_certificate_reloads_total", "failure")
+    succeeded = metrics.index("gw_certificate_reloads_total", API_LISTENER, "success")
+    failed = metrics.index("gw_certificate_reloads_total", API_LISTENER, "failure")
     return lambda good: page.add(succeeded if good else failed)
 
 

@@ -127,6 +127,8 @@ class ConnectionState(msgspec.Struct, rename="camel", kw_only=True):
     load: float = 0.0
     temperature: float = 0.0
     verified_certificate: str = "NO_CERTIFICATE"
+    listener: str = ""
+    """Beyond owgw: name of the listener that it came in by; empty: it is not connected."""
 
 
 class ConnectionStatistics(msgspec.Struct, rename="camel"):

@@ -17,6 +17,7 @@ from gw.coordinator.provisioning import Found, Provisioning
 from gw.coordinator.shadow import Shadows
 from gw.core import records
 from gw.core.ids import serial_from_int
+from gw.core.listeners import device_listeners
 from gw.core.settings import Settings
 from gw.ops import logs, metrics
 from gw.protocol import configuration as rules
@@ -74,7 +75,7 @@ class Admission:
         shadows: Shadows,
         counters: metrics.CounterPage,
     ) -> None:
-        self._devices = settings.devices
+        self._listeners = {one.name: one for one in device_listeners(settings.devices)}
         self._settings = settings.provisioning
         self._provisioning = provisioning
         self._links = links
@@ -87,7 +88,7 @@ class Admission:
 
     def decide(self, arrival: Arrival) -> Decision:
         """Return how an unknown device is treated; `ask`: `decided` is called later."""
-        unknown = self._policy(arrival.head.certificate)
+        unknown = self._policy(arrival.head)
         if unknown != "ask":
             return Decision(unknown, f"unknown devices: {unknown}")
         if self._provisioning is None or (
@@ -131,11 +132,11 @@ class Admission:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    def _policy(self, certificate: records.PeerCertificate) -> str:
-        policies = self._devices.ca_policies
-        if 0 <= certificate.policy < len(policies):
-            return policies[certificate.policy].unknown or self._devices.unknown
-        return self._devices.unknown
+    def _policy(self, connect: records.Connect) -> str:
+        listener = self._listeners[connect.listener]
+        place, policies = connect.certificate.policy, listener.ca_policies
+        policy = policies[place] if 0 <= place < len(policies) else None
+        return (policy.unknown if policy is not None else "") or listener.unknown
 
     def _fallback(self, why: str) -> Decision:
         return Decision(self._settings.fallback, f"{why}; provisioning.fallback")

@@ -16,8 +16,8 @@ class DeviceSession:
 
     __slots__ = (
         "address", "certificate", "completion_ms", "connected_ns", "firmware", "id", "last_contact",
-        "last_sanity", "last_state", "messages", "reason", "rx_bytes", "serial", "started",
-        "tx_bytes", "uuid",
+        "last_sanity", "last_state", "listener", "messages", "reason", "rx_bytes", "serial",
+        "started", "tx_bytes", "uuid",
     )  # fmt: skip
 
     def __init__(self, id: int, serial: str, connect: Connect) -> None:
@@ -26,6 +26,7 @@ class DeviceSession:
         self.connected_ns = connect.connected_ns
         """Monotonic time of its `connect`: the newest session of a device wins."""
         self.address = connect.address
+        self.listener = connect.listener
         self.certificate = connect.certificate
         self.completion_ms = connect.completion_ms
         self.started = connect.connected_at // 1000
@@ -69,6 +70,7 @@ class DeviceSession:
             "connectReason": self.reason,
             "sanity": self.last_sanity,
             "verifiedCertificate": self.certificate.verdict,
+            "listener": self.listener,
         }
 
 

@@ -52,7 +52,8 @@ class Bootstrap(msgspec.Struct):
     ready_fd: int
     """Pipe: a line `ready` is written once the process serves."""
     sockets: dict[str, int]
-    """Listening sockets by name: `devices`, `api`, `security`, `files`, `rtty`, `rtty_viewer`."""
+    """Listening sockets by name: `devices`, `devices.<name>` of further listeners, `api`,
+    `security`, `files`, `rtty`, `rtty_viewer`."""
 
 
 def load() -> Bootstrap:

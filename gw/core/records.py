@@ -86,7 +86,7 @@ class PeerCertificate(Head):
     verdict: str
     """`VERIFIED`, `MISMATCH_SERIAL` or `SIMULATED` (southbound.md 1.3)."""
     policy: int = -1
-    """Place of its issuer's policy in `devices.ca_policies`; -1: none."""
+    """Place of its issuer's policy in `ca_policies` of its listener; -1: none."""
 
 
 class Connect(Head):
@@ -105,6 +105,8 @@ class Connect(Head):
     """Monotonic time of the (first) `connect`: the newest session of a device wins."""
     completion_ms: float
     """From accept to `connect`, milliseconds."""
+    listener: str = "devices"
+    """Name of the listener that it came in by (gw.core.listeners)."""
 
 
 class Disconnect(Head):

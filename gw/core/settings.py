@@ -46,6 +46,32 @@ class CaPolicy(Section):
     """As `devices.unknown`, for devices of this authority; empty: as there."""
 
 
+class Listener(Section):
+    """One more listener for devices, beside that of `devices` itself: another address, other
+    authorities. What is not named here is as `devices` has it; the fleet is one."""
+
+    name: str
+    """Small letters, digits and hyphens: it is shown in logs, metrics and the device's status."""
+    port: Port
+    """Port; 0 takes a free one."""
+    ca: str
+    """PEM bundle of the authorities that issue the certificates of its devices."""
+    host: str = ""
+    """Address to listen on; empty: `devices.host`."""
+    certificate: str = ""
+    """PEM file: server certificate and chain; empty: `devices.certificate`."""
+    key: str = ""
+    """PEM file: private key of that certificate; empty: `devices.key`."""
+    crl: str = ""
+    """PEM file of revoked certificates, one list per issuing authority; empty: none."""
+    ca_policies: list[CaPolicy] = msgspec.field(default_factory=list)
+    """Rules per issuing authority, for this listener; those of `devices` do not count here."""
+    unknown: Literal["", "refuse", "create", "quarantine", "ask"] = ""
+    """What to do with a device that is not in the store; empty: `devices.unknown`."""
+    expired: Literal["", "keep", "close"] = ""
+    """What to do with a session whose certificate ends; empty: `devices.expired`."""
+
+
 class Devices(Section):
     """The websocket listener of the devices."""
 
@@ -73,6 +99,8 @@ class Devices(Section):
     """Two letters: country of radios that a default or provisioned configuration leaves without."""
     ca_policies: list[CaPolicy] = msgspec.field(default_factory=list)
     """Rules per issuing authority; see below the tables."""
+    listeners: list[Listener] = msgspec.field(default_factory=list)
+    """Further listeners for devices, up to 7; see below the tables."""
     max_frame_bytes: Size = 524_288
     """Largest WebSocket frame accepted."""
     max_message_bytes: Size = 1_048_576
@@ -88,11 +116,11 @@ class Devices(Section):
     idle_seconds: Seconds = 600.0
     """Silence after which a session is closed."""
     max_handshakes: Count = 64
-    """TLS handshakes in flight, per worker."""
+    """TLS handshakes in flight, per worker and listener."""
     max_pending: Count = 4096
-    """Accepted connections that wait for a handshake, per worker."""
+    """Accepted connections that wait for a handshake, per worker and listener."""
     max_sessions: Count = 50_000
-    """Sessions per worker."""
+    """Sessions per worker, of all listeners."""
     venue_broadcast: bool = True
     """Relay what a device tells the others of its venue."""
     send_buffer_bytes: Size = 8_388_608

@@ -16,7 +16,8 @@ from typing import Any, Final
 import msgspec
 from msgspec import inspect
 
-from gw.core.settings import CaPolicy, Devices, Settings
+from gw.core.listeners import asks_provisioning, listener_faults
+from gw.core.settings import Settings
 from gw.core.settings_types import describe, from_text, nearest, shown, type_faults
 
 ENVIRONMENT_PREFIX: Final = "GW_"
@@ -354,7 +355,7 @@ def _contradictions(settings: Settings, origins: Mapping[str, str]) -> list[str]
         ),
         (
             "provisioning.url",
-            bool(provisioning) or not _asks(devices),
+            bool(provisioning) or not asks_provisioning(devices),
             lambda: "must be set: `unknown` is `ask`",
         ),
         (
@@ -374,22 +375,9 @@ def _contradictions(settings: Settings, origins: Mapping[str, str]) -> list[str]
         ),
     ]
     found = [f"{n}: {text()} ({origins[n]})" for n, sound, text in checks if not sound]
-    policies = "devices.ca_policies"
-    return found + [f"{text} ({origins[policies]})" for text in _policy_faults(devices.ca_policies)]
-
-
-def _asks(devices: Devices) -> bool:
-    return "ask" in (devices.unknown, *(policy.unknown for policy in devices.ca_policies))
-
-
-def _policy_faults(policies: list[CaPolicy]) -> Iterable[str]:
-    for place, policy in enumerate(policies):
-        name = f"devices.ca_policies[{place}]"
-        if not (policy.issuer or policy.subject or policy.fingerprint):
-            yield f"{name}: one of issuer, subject and fingerprint must be set"
-        digits = policy.fingerprint.replace(":", "")
-        if digits and re.fullmatch(r"[0-9a-fA-F]{64}", digits) is None:
-            yield f"{name}.fingerprint: expected the 64 hexadecimal digits of a SHA-256"
+    return found + [
+        f"{text} ({origins[f'devices.{setting}']})" for setting, text in listener_faults(devices)
+    ]
 
 
 def _wants_url(url: str) -> Callable[[], str]:

@@ -15,6 +15,7 @@ from cryptography import x509
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import serialization
 
+from gw.core.listeners import ListenerSettings, device_listeners
 from gw.core.settings import Settings
 from gw.ops.health_finding import Finding, fault, good, warning
 from gw.supervisor_sockets import public_host
@@ -28,25 +29,36 @@ _NEW_SERVER: Final = (
 
 def certificate_findings(settings: Settings) -> Iterator[Finding]:
     """Yield what there is to say about everything of TLS that the settings name."""
-    devices, api = settings.devices, settings.api
+    listeners, api = device_listeners(settings.devices), settings.api
     hosts: dict[tuple[str, str], list[str]] = {}
-    hosts.setdefault((devices.certificate, devices.key), []).append(public_host(devices.host))
+    for one in listeners:
+        hosts.setdefault((one.certificate, one.key), []).append(public_host(one.host))
     for section in (api, settings.security, settings.files):
         hosts.setdefault((api.certificate, api.key), []).append(public_host(section.host))
     for (certificate, key), names in hosts.items():
         if certificate and key:
             yield from _server(Path(certificate), Path(key), list(dict.fromkeys(names)))
+    for one in listeners:
+        yield from _admitting(one)
+
+
+def _admitting(listener: ListenerSettings) -> Iterator[Finding]:
+    """Yield what there is to say about authorities and revocation lists of one listener."""
+    section = listener.section
     authorities: list[x509.Certificate] = []
-    if devices.ca:
-        authorities, findings = _authorities(Path(devices.ca))
+    if listener.ca:
+        authorities, findings = _authorities(Path(listener.ca), f"{section}.ca")
         yield from findings
-    if devices.crl:
-        yield from _revocation(Path(devices.crl), authorities, Path(devices.ca))
-    elif devices.ca:
+    if listener.crl:
+        file, bundle = Path(listener.crl), Path(listener.ca)
+        yield from _revocation(file, authorities, bundle, f"{section}.crl")
+    elif listener.ca:
+        first = listener.place == 0
         yield warning(
             "revocation",
-            "no revocation list: a stolen device cannot be kept out",
-            "set devices.crl, or use --pki D",
+            f"no revocation list{'' if first else f' of {section}'}: "
+            "a stolen device cannot be kept out",
+            "set devices.crl, or use --pki D" if first else f"set {section}.crl",
         )
 
 
@@ -139,12 +151,12 @@ def _names(file: Path, leaf: x509.Certificate, hosts: list[str]) -> Iterator[Fin
             yield fault("certificate", text, f"`gw pki init --dir D --host {host.strip('[]')}`")
 
 
-def _authorities(file: Path) -> tuple[list[x509.Certificate], list[Finding]]:
+def _authorities(file: Path, setting: str) -> tuple[list[x509.Certificate], list[Finding]]:
     topic = "device CA"
     try:
         found = x509.load_pem_x509_certificates(file.read_bytes())
     except (OSError, ValueError) as exc:
-        return [], [_unreadable(topic, file, exc, "name a PEM bundle: devices.ca")]
+        return [], [_unreadable(topic, file, exc, f"name a PEM bundle: {setting}")]
     findings: list[Finding] = []
     remedy = "no device below it can connect: add its successor to the bundle"
     for authority in found:
@@ -154,19 +166,21 @@ def _authorities(file: Path) -> tuple[list[x509.Certificate], list[Finding]]:
             findings.append(warning(topic, text, "take it out of the bundle"))
     if not any(_is_authority(authority) for authority in found):
         text = f"{file} holds no authority: no device can connect"
-        findings.append(fault(topic, text, "name the bundle of the authorities: devices.ca"))
+        findings.append(fault(topic, text, f"name the bundle of the authorities: {setting}"))
     if not findings:
         findings.append(good(topic, f"{file}, {len(found)} certificates"))
     return found, findings
 
 
-def _revocation(file: Path, authorities: list[x509.Certificate], bundle: Path) -> Iterator[Finding]:
+def _revocation(
+    file: Path, authorities: list[x509.Certificate], bundle: Path, setting: str
+) -> Iterator[Finding]:
     topic = "revocation"
     remedy = "get the present list from the authority (`gw pki revoke` writes ours)"
     try:
         lists = _load_lists(file.read_bytes())
     except (OSError, ValueError) as exc:
-        yield _unreadable(topic, file, exc, "name a PEM file: devices.crl")
+        yield _unreadable(topic, file, exc, f"name a PEM file: {setting}")
         return
     now = datetime.datetime.now(datetime.UTC)
     found: list[Finding] = []

@@ -11,6 +11,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.x509.oid import NameOID
 
+from gw.core.listeners import ListenerSettings, device_listeners
 from gw.core.settings import CaPolicy, Settings
 from gw.ops.health_finding import Finding, fault, good, warning
 from gw.security.signatures import Signer
@@ -37,11 +38,16 @@ def policy_findings(settings: Settings) -> Iterator[Finding]:
 
 
 def _policies(settings: Settings) -> Iterator[Finding]:
-    policies = settings.devices.ca_policies
-    if not policies or not settings.devices.ca:
+    for listener in device_listeners(settings.devices):
+        yield from _policies_of(listener)
+
+
+def _policies_of(listener: ListenerSettings) -> Iterator[Finding]:
+    policies = listener.ca_policies
+    if not policies or not listener.ca:
         return
     try:
-        bundle = x509.load_pem_x509_certificates(Path(settings.devices.ca).read_bytes())
+        bundle = x509.load_pem_x509_certificates(Path(listener.ca).read_bytes())
     except (OSError, ValueError):
         return  # the check of certificates says so
     sound = True
@@ -50,7 +56,7 @@ def _policies(settings: Settings) -> Iterator[Finding]:
             sound = False
             yield warning(
                 _TOPIC,
-                f"devices.ca_policies[{place}] is for no certificate in {settings.devices.ca}: "
+                f"{listener.section}.ca_policies[{place}] is for no certificate in {listener.ca}: "
                 "it counts only for devices that send their issuer themselves",
                 "see issuer, subject and fingerprint; put the issuing CA into the bundle",
             )

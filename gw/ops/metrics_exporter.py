@@ -23,6 +23,7 @@ from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector, CollectorRegistry
 
 import gw
+from gw.core.listeners import FIRST
 from gw.ops import logs, metrics, metrics_table
 from gw.ops.metrics_queues import QueueState
 
@@ -47,12 +48,16 @@ class CounterCollector(Collector):
         *,
         queues: Callable[[], Iterable[QueueState]] = tuple,
         pids: Callable[[], dict[str, int]] = dict,
+        listeners: Sequence[str] = (FIRST,),
     ) -> None:
-        """`names` are those of the slots; `pids` of the processes that live now, by name."""
+        """`names` are those of the slots; `pids` of the processes that live now, by name;
+        `listeners` of the device listeners, by place: places without a name are not shown."""
         self._slots = slots
         self._names = names
         self._queues = queues
         self._pids = pids
+        self._listeners = dict.fromkeys(metrics_table.LISTENERS)
+        self._listeners |= dict(zip(metrics_table.LISTENERS, listeners, strict=False))
 
     def collect(self) -> Iterable[Metric]:
         """Yield every family. Called by the endpoint's threads."""
@@ -81,9 +86,21 @@ class CounterCollector(Collector):
             if per_process:
                 for slot, name in enumerate(self._names):
                     family.add_metric([name, *values], self._slots.value(slot, at))
-            else:
-                family.add_metric(values, self._slots.total(at))
+                continue
+            shown = self._shown(labels, values)
+            if shown is not None:
+                family.add_metric(shown, self._slots.total(at))
         return family
+
+    def _shown(self, labels: Sequence[str], values: Sequence[str]) -> list[str] | None:
+        """Return label values as they are shown: listeners by name; None: there is no such one."""
+        shown: list[str] = []
+        for label, value in zip(labels, values, strict=True):
+            name = self._listeners.get(value, value) if label == "listener" else value
+            if name is None:
+                return None
+            shown.append(name)
+        return shown
 
     def _histogram(self, metric: metrics_table.Metric, labels: list[str]) -> Metric:
         family = HistogramMetricFamily(metric.name, metric.help, labels=labels)

@@ -14,6 +14,9 @@ DEVICE_METHODS = (
     "rebootLog", "cfgpending", "deviceupdate", "ping", "recovery", "telemetry",
     "venue_broadcast", "radius", "unknown",
 )  # fmt: skip
+LISTENERS = ("0", "1", "2", "3", "4", "5", "6", "7")
+"""Places of the device listeners; the endpoint shows their names (gw.core.listeners)."""
+API_LISTENER = "api"
 HANDSHAKE_FAILURES = (
     "no_certificate", "unknown_ca", "expired", "not_yet_valid", "revoked", "bad_certificate",
     "no_crl", "crl_expired", "bad_common_name", "policy", "tls", "timeout", "reset",
@@ -73,31 +76,40 @@ class Metric(NamedTuple):
 _SECONDS = (0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 10.0)
 
 TABLE: tuple[Metric, ...] = (
-    Metric("gw_connections", "gauge", "Device sessions open now."),
-    Metric("gw_handshakes_total", "counter", "TLS and WebSocket handshakes completed."),
+    Metric("gw_connections", "gauge", "Device sessions open now.", (("listener", LISTENERS),)),
+    Metric(
+        "gw_handshakes_total",
+        "counter",
+        "TLS and WebSocket handshakes completed.",
+        (("listener", LISTENERS),),
+    ),
     Metric("gw_handshakes_in_flight", "gauge", "TLS handshakes under way."),
     Metric(
         "gw_handshake_failures_total",
         "counter",
         "Connections refused before a session began.",
-        (("reason", HANDSHAKE_FAILURES),),
+        (("listener", LISTENERS), ("reason", HANDSHAKE_FAILURES)),
     ),
     Metric(
         "gw_handshake_seconds", "histogram", "TLS handshake and WebSocket upgrade.", (), _SECONDS
     ),
     Metric(
-        "gw_session_ends_total", "counter", "Device sessions ended.", (("reason", SESSION_ENDS),)
+        "gw_session_ends_total",
+        "counter",
+        "Device sessions ended.",
+        (("listener", LISTENERS), ("reason", SESSION_ENDS)),
     ),
     Metric(
         "gw_certificate_reloads_total",
         "counter",
         "Changed certificate files and revocation lists that were read anew.",
-        (("result", ("success", "failure")),),
+        (("listener", (*LISTENERS, API_LISTENER)), ("result", ("success", "failure"))),
     ),
     Metric(
         "gw_sessions_expired_certificate",
         "gauge",
         "Sessions open now whose certificate has ended since.",
+        (("listener", LISTENERS),),
     ),
     Metric(
         "gw_device_messages_received_total",

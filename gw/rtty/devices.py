@@ -6,6 +6,7 @@ import asyncio
 import time
 from typing import Final
 
+from gw.core.listeners import device_listeners
 from gw.core.settings import Settings
 from gw.ops import logs
 from gw.protocol.rtty import Credentials
@@ -16,6 +17,7 @@ from gw.rtty.frames import Decoder, Frame, FrameError, Kind, Registration
 from gw.rtty.peer import Peer
 from gw.rtty.sessions import RefusedError, Sessions
 from gw.rtty.tickets import TicketError, Tickets
+from gw.rtty.tls import Contexts
 from gw.worker.identity import Identity, IdentityError, identify, issuer_fingerprint
 
 log = logs.get("rtty")
@@ -45,13 +47,18 @@ class DeviceEnd(Peer):
         counters: Counters,
         settings: Settings,
         live: set[Peer],
+        contexts: Contexts,
     ) -> None:
         super().__init__(settings.rtty.buffer_bytes, live)
         self._stranger = stranger
         self._tickets = tickets
         self._sessions = sessions
         self._counters = counters
-        self._settings = settings
+        self._contexts = contexts
+        # All listeners' devices come here: the first policy that fits counts, as there.
+        self._policies = [
+            policy for one in device_listeners(settings.devices) for policy in one.ca_policies
+        ]
         self._decoder = Decoder(frames.MAX_REGISTRATION)
         self._checking: asyncio.Task[None] | None = None
 
@@ -113,14 +120,17 @@ class DeviceEnd(Peer):
         found = self.transport.get_extra_info("peercert")
         if not found:
             return None
-        policies = self._settings.devices.ca_policies
+        policies = self._policies
         wanted = any(policy.fingerprint for policy in policies)
         chain = self.transport.get_extra_info("ssl_object")
         try:
             fingerprint = issuer_fingerprint(chain) if wanted else ""
-            return identify(found, policies, fingerprint, time.time())
+            identity = identify(found, policies, fingerprint, time.time())
         except IdentityError:
             raise TicketError("certificate") from None
+        if (identity.issuer, identity.certificate.serial_number) in self._contexts.revoked:
+            raise TicketError("certificate")
+        return identity
 
     def _refuse(self, reason: str, detail: str) -> None:
         self._counters.refused("device", reason, self._stranger.address, detail)

@@ -65,7 +65,9 @@ class TerminalServer:
             Acceptor(
                 devices,
                 lambda: self.contexts.device,
-                lambda who: DeviceEnd(who, tickets, sessions, counters, settings, live),
+                lambda who: DeviceEnd(
+                    who, tickets, sessions, counters, settings, live, self.contexts
+                ),
                 refuser("device"),
                 seconds=limits.handshake_seconds,
                 most=limits.max_pending,

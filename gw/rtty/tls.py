@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import ssl
 
+from gw.core.listeners import device_listeners
 from gw.core.settings import Settings
 from gw.core.watched_files import Signature, WatchedFiles
 from gw.ops import logs
-from gw.worker.tls import server_context
+from gw.worker.tls import revoked as tls_revoked
+from gw.worker.tls import server_context, trust
 
 log = logs.get("rtty")
 
@@ -16,13 +18,15 @@ class Contexts:
     """The contexts for the next connections; those that are open stay as they are."""
 
     def __init__(self, settings: Settings) -> None:
-        """Read the files. Raises OSError or ssl.SSLError if one cannot be used."""
-        devices, api = settings.devices, settings.api
+        """Read the files. Raises OSError or ValueError if one cannot be used."""
+        api = settings.api
         self._settings = settings
-        self._files = WatchedFiles(
-            (devices.certificate, devices.key, devices.ca, devices.crl, api.certificate, api.key)
-        )
+        self._listeners = device_listeners(settings.devices)
+        files = [file for one in self._listeners for file in one.files]
+        self._files = WatchedFiles((*files, api.certificate, api.key))
         self._refused: Signature | None = None
+        self.revoked: frozenset[tuple[str, str]] = frozenset()
+        """Certificates that are revoked, where OpenSSL is not told to look for that."""
         self.device, self.viewer = self._read()
 
     def look(self) -> None:
@@ -45,7 +49,7 @@ class Contexts:
 
     def _read(self) -> tuple[ssl.SSLContext, ssl.SSLContext]:
         settings = self._settings
-        device = server_context(settings.devices)
+        device = self._read_device()
         if not settings.rtty.require_certificate:
             # Whether this device must show one is known once it has said who it is.
             device.verify_mode = ssl.CERT_OPTIONAL
@@ -55,3 +59,18 @@ class Contexts:
         viewer.set_alpn_protocols(["http/1.1"])
         viewer.load_cert_chain(settings.api.certificate, settings.api.key)
         return device, viewer
+
+    def _read_device(self) -> ssl.SSLContext:
+        """Return the context for the devices of all listeners, which share this one port."""
+        first, *further = self._listeners
+        device = server_context(first)
+        for one in further:
+            trust(device, one)
+        lists = [one.crl for one in self._listeners if one.crl]
+        revoked: frozenset[tuple[str, str]] = frozenset()
+        if lists and len(lists) < len(self._listeners):
+            # OpenSSL would refuse all devices of a listener that has no lists.
+            device.verify_flags &= ~ssl.VERIFY_CRL_CHECK_LEAF
+            revoked = frozenset().union(*(tls_revoked(path).certificates for path in lists))
+        self.revoked = revoked
+        return device

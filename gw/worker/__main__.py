@@ -41,35 +41,46 @@ async def serve(bootstrap: Bootstrap) -> None:
     )
     context = WorkerContext(settings, counters, uplink, bootstrap.slot, bootstrap.generation)
     downlink = Downlink(context, Consumer(ends.down_memfd, ends.down_wake), ends.down_wake)
-    listener = DeviceListener(context, socket.socket(fileno=bootstrap.sockets["devices"]))
+    listeners = [
+        DeviceListener(
+            context, socket.socket(fileno=bootstrap.sockets[state.settings.socket_name]), state
+        )
+        for state in context.listeners
+    ]
 
     started = records.encode(
         records.WorkerStarted(RECORD_VERSION, bootstrap.slot, bootstrap.generation)
     )
     uplink.publish(Kind.WORKER_STARTED, 0, 0, time.monotonic_ns(), started, b"")
     downlink.start()
-    listener.start()
+    for listener in listeners:
+        listener.start()
     sweeper = asyncio.create_task(sweep(context))
-    reload = CertificateReload(context, listener)
-    reloading = asyncio.create_task(reload.run())
+    reloads = [CertificateReload(context, listener) for listener in listeners]
+    watching = [asyncio.create_task(one.run()) for one in reloads]
+
+    def reload() -> None:
+        for one in reloads:
+            one.ask()
 
     loop = asyncio.get_running_loop()
     stopping = asyncio.Event()
     loop.add_signal_handler(signal.SIGTERM, stopping.set)
     loop.add_signal_handler(signal.SIGINT, lambda: None)  # the terminal's; the supervisor decides
-    loop.add_signal_handler(signal.SIGHUP, reload.ask)
+    loop.add_signal_handler(signal.SIGHUP, reload)
     announce_ready(bootstrap)
     waiting = asyncio.create_task(stopping.wait())
-    parts: list[asyncio.Future[Any]] = [waiting, sweeper, reloading, context.failed]
+    parts: list[asyncio.Future[Any]] = [waiting, sweeper, *watching, context.failed]
     await asyncio.wait(parts, return_when=asyncio.FIRST_COMPLETED)
     if not waiting.done():
-        for part in (sweeper, reloading, context.failed):
+        for part in parts[1:]:
             if part.done():
                 part.result()  # raises what ended it; the supervisor starts a new worker
     log.info("draining", sessions=len(context.sessions))
-    sweeper.cancel()
-    reloading.cancel()
-    await listener.stop()
+    for task in (sweeper, *watching):
+        task.cancel()
+    for listener in listeners:
+        await listener.stop()
     downlink.stop()
     await drain(context, settings.run.drain_seconds / 2)
 

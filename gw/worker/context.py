@@ -5,17 +5,18 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from typing import Any, Final
+from typing import Final
 
 from picows import WSCloseCode
 
 from gw.core import records
+from gw.core.listeners import device_listeners
 from gw.core.records import RECORD_VERSION, Kind
 from gw.core.settings import Settings
 from gw.ops import logs, metrics
-from gw.ops.metrics_table import HANDSHAKE_FAILURES, PROTOCOL_ERRORS, SESSION_ENDS
+from gw.ops.metrics_table import PROTOCOL_ERRORS
 from gw.protocol.jsonrpc import MAX_RPC_ID
-from gw.worker import identity
+from gw.worker.listener_state import ListenerState
 from gw.worker.session import Session
 from gw.worker.uplink import Uplink
 
@@ -24,11 +25,6 @@ log = logs.get("worker")
 MAX_REFUSALS_LOGGED: Final = 50
 """Refused connections that get a line of their own, per second."""
 
-_CONNECTIONS: Final = metrics.index("gw_connections")
-_FAILURES: Final = {
-    reason: metrics.index("gw_handshake_failures_total", reason) for reason in HANDSHAKE_FAILURES
-}
-_ENDS: Final = {reason: metrics.index("gw_session_ends_total", reason) for reason in SESSION_ENDS}
 _ERRORS: Final = {
     reason: metrics.index("gw_protocol_errors_total", reason) for reason in PROTOCOL_ERRORS
 }
@@ -53,9 +49,8 @@ class WorkerContext:
         self.failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         """Gets the exception that makes this process useless; it must then end."""
         uplink.failed = self.failed
-        self.revoked: frozenset[tuple[str, str]] = frozenset()
-        """Certificates of lists just read: handshakes that began before know only the former."""
-        self._by_fingerprint = any(one.fingerprint for one in settings.devices.ca_policies)
+        self.listeners = [ListenerState(one) for one in device_listeners(settings.devices)]
+        """By place: the first is that of `devices` itself."""
         self._refusals = 0
         self._refusals_since = 0.0
         self.sessions: dict[int, Session] = {}
@@ -64,16 +59,13 @@ class WorkerContext:
         # Unlike in each process, so that a late answer on a new connection meets no new request.
         self._rpc_id = random.randrange(1, MAX_RPC_ID)  # noqa: S311 - not a secret
 
-    def issuer_fingerprint(self, transport: Any) -> str:
-        """Return the fingerprint of who issued the peer's certificate, if a policy asks for it."""
-        if not self._by_fingerprint:
-            return ""
-        return identity.issuer_fingerprint(transport.get_extra_info("ssl_object"))
-
-    def new_session(self, address: str, connected_at: float) -> Session:
-        """Make the session object of an upgraded connection."""
+    def new_session(
+        self, address: str, connected_at: float, listener: ListenerState | None = None
+    ) -> Session:
+        """Make the session object of an upgraded connection; `listener`: the first, if None."""
         self._next_session += 1
-        return Session(self, self._next_session, address, connected_at)
+        entered = listener or self.listeners[0]
+        return Session(self, self._next_session, address, connected_at, entered)
 
     def next_rpc_id(self) -> int:
         """Return an id from 1 to 2**31 - 1."""
@@ -83,7 +75,7 @@ class WorkerContext:
     def session_opened(self, session: Session) -> None:
         """The session's certificate names a device."""
         self.sessions[session.id] = session
-        self.counters.set(_CONNECTIONS, len(self.sessions))
+        self._count(session.listener, 1)
 
     def device_connected(self, session: Session) -> None:
         """The session said `connect`: it replaces an older one of the same device."""
@@ -96,8 +88,9 @@ class WorkerContext:
         """The session's socket is gone."""
         if self.sessions.pop(session.id, None) is None:
             return
-        self.counters.set(_CONNECTIONS, len(self.sessions))
-        self.counters.add(_ENDS.get(session.reason, _ENDS["error"]))
+        self._count(session.listener, -1)
+        ends = session.listener.ends
+        self.counters.add(ends.get(session.reason, ends["error"]))
         self.uplink.forget(session.id)
         if self.by_serial.get(session.serial) is session:
             del self.by_serial[session.serial]
@@ -112,17 +105,23 @@ class WorkerContext:
             Kind.DISCONNECT, session.id, session.serial_number, session.last_seen, head, b""
         )
 
+    def _count(self, listener: ListenerState, change: int) -> None:
+        listener.sessions += change
+        self.counters.set(listener.connections, listener.sessions)
+
     def fail(self, error: Exception) -> None:
         """End this process: it cannot do its work any more."""
         if not self.failed.done():
             self.failed.set_exception(error)
 
-    def handshake_failed(self, reason: str, address: str, text: str) -> None:
+    def handshake_failed(
+        self, listener: ListenerState, reason: str, address: str, text: str
+    ) -> None:
         """A connection was refused before it became a session.
 
         All are counted; a flood of them is logged in part only.
         """
-        self.counters.add(_FAILURES[reason])
+        self.counters.add(listener.failures[reason])
         now = time.monotonic()
         if now - self._refusals_since >= 1.0:
             unlogged = self._refusals - MAX_REFUSALS_LOGGED
@@ -131,7 +130,8 @@ class WorkerContext:
             self._refusals, self._refusals_since = 0, now
         self._refusals += 1
         if self._refusals <= MAX_REFUSALS_LOGGED:
-            log.warning("connection refused", reason=reason, address=address, detail=text)
+            log.warning("connection refused", reason=reason, address=address, detail=text,
+                        listener=listener.settings.name)  # fmt: skip
 
     def protocol_error(self, reason: str) -> None:
         """Count a message that breaks the protocol."""

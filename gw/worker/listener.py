@@ -19,6 +19,7 @@ from picows.picows import WSProtocol  # type: ignore[attr-defined]  # as picows.
 from gw.ops import logs, metrics
 from gw.worker import tls
 from gw.worker.context import WorkerContext
+from gw.worker.listener_state import ListenerState
 from gw.worker.session import Session
 
 log = logs.get("listener")
@@ -28,7 +29,6 @@ _SLOT_SECONDS: Final = 2.0
 """How long one handshake may keep others from beginning."""
 _READ_BUFFER: Final = 2048
 """First size of a session's read buffer, bytes; it grows with the frames (design.md, 9)."""
-_HANDSHAKES: Final = metrics.index("gw_handshakes_total")
 _IN_FLIGHT: Final = metrics.index("gw_handshakes_in_flight")
 _SECONDS: Final = metrics.index("gw_handshake_seconds")
 
@@ -42,8 +42,11 @@ class _Connection:
 
     name = "gw.worker.connection"
 
-    def __init__(self, context: WorkerContext, address: str, connected_at: float) -> None:
+    def __init__(
+        self, context: WorkerContext, listener: ListenerState, address: str, connected_at: float
+    ) -> None:
         self.context = context
+        self.listener = listener
         self.address = address
         self.connected_at = connected_at
         self.session: Session | None = None
@@ -51,7 +54,7 @@ class _Connection:
 
     def upgrade(self, request: WSUpgradeRequest) -> WSListener:
         """Make the session; path, query and subprotocol are ignored (southbound.md 1.1)."""
-        self.session = self.context.new_session(self.address, self.connected_at)
+        self.session = self.context.new_session(self.address, self.connected_at, self.listener)
         return self.session
 
     def error(self, message: str, *arguments: object) -> None:
@@ -74,19 +77,25 @@ class _Connection:
 
 
 class DeviceListener:
-    """Accepts device connections on one listening socket."""
+    """Accepts device connections on one listening socket.
 
-    def __init__(self, context: WorkerContext, listening: socket.socket) -> None:
+    Each listener has its own room for handshakes, so that a flood on one leaves the others alone.
+    """
+
+    def __init__(
+        self, context: WorkerContext, listening: socket.socket, state: ListenerState
+    ) -> None:
+        """Raises ValueError, naming the setting, if a file of its settings cannot be used."""
         self._context = context
         self._socket = listening
+        self.state = state
         self._limits = context.settings.devices
-        self._tls = tls.server_context(self._limits)
+        self._tls = tls.server_context(state.settings)
         self._handshakes = asyncio.Semaphore(self._limits.max_handshakes)
         self._tasks: set[asyncio.Task[None]] = set()
         self._silent: dict[asyncio.Task[None], None] = {}
         """Connections that have not sent a whole TLS hello, oldest first."""
         self._accepting = False
-        self._in_flight = 0
 
     def start(self) -> None:
         """Begin to accept."""
@@ -157,12 +166,12 @@ class DeviceListener:
     async def _admit(self, connection: socket.socket, peer: Any) -> None:
         """Take one connection through TLS and the upgrade. Never raises."""
         accepted = time.monotonic()
-        conn = _Connection(self._context, format_address(peer), time.time())
+        conn = _Connection(self._context, self.state, format_address(peer), time.time())
         try:
             await self._handshake(connection, conn, accepted)
         except asyncio.CancelledError:
             connection.close()
-            self._context.handshake_failed("overload", conn.address, "no TLS hello came in time")
+            self._failed("overload", conn, "no TLS hello came in time")
         except Exception as error:  # noqa: BLE001 - any fault of one peer ends that peer only
             connection.close()
             log.error("handshake failed unexpectedly", address=conn.address, detail=repr(error))
@@ -185,7 +194,7 @@ class DeviceListener:
             self._silent.pop(task, None)
         if not came:
             connection.close()
-            self._context.handshake_failed("timeout", conn.address, "no TLS hello came in time")
+            self._failed("timeout", conn, "no TLS hello came in time")
             return
         protocol = self._protocol(conn)
         try:
@@ -193,22 +202,20 @@ class DeviceListener:
                 await self._handshakes.acquire()
         except TimeoutError:
             connection.close()
-            self._context.handshake_failed("overload", conn.address, "too many handshakes wait")
+            self._failed("overload", conn, "too many handshakes wait")
             return
         try:
             transport = await self._tls_handshake(connection, protocol, deadline)
         except (OSError, TimeoutError) as error:
             connection.close()
-            self._context.handshake_failed(tls.failure_reason(error), conn.address, _explain(error))
+            self._failed(tls.failure_reason(error), conn, _explain(error))
             return
         conn.transport = transport
         await protocol.wait_until_handshake_complete()
         if conn.session is None or conn.session.transport is None:
-            self._context.handshake_failed(
-                "not_websocket", conn.address, "no WebSocket upgrade came"
-            )
+            self._failed("not_websocket", conn, "no WebSocket upgrade came")
             return
-        counters.add(_HANDSHAKES)
+        counters.add(self.state.handshakes)
         counters.observe(_SECONDS, time.monotonic() - accepted)
 
     async def _tls_handshake(
@@ -221,8 +228,7 @@ class DeviceListener:
         """
         loop = asyncio.get_running_loop()
         counters = self._context.counters
-        self._in_flight += 1
-        counters.set(_IN_FLIGHT, self._in_flight)
+        counters.add(_IN_FLIGHT)
         handshake = asyncio.ensure_future(
             loop.connect_accepted_socket(
                 lambda: protocol,
@@ -236,10 +242,12 @@ class DeviceListener:
             await asyncio.wait([handshake], timeout=_SLOT_SECONDS)
         finally:
             self._handshakes.release()
-            self._in_flight -= 1
-            counters.set(_IN_FLIGHT, self._in_flight)
+            counters.add(_IN_FLIGHT, -1)
         transport, _ = await handshake
         return transport
+
+    def _failed(self, reason: str, conn: _Connection, text: str) -> None:
+        self._context.handshake_failed(self.state, reason, conn.address, text)
 
     def _protocol(self, conn: _Connection) -> WSProtocol:
         limits = self._limits

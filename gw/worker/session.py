@@ -25,6 +25,7 @@ from gw.worker import identity
 if TYPE_CHECKING:
     from gw._native import Envelope, Members
     from gw.worker.context import WorkerContext
+    from gw.worker.listener_state import ListenerState
 
 log = logs.get("session")
 
@@ -94,6 +95,7 @@ class Session(WSListener):
         "last_ping",
         "last_seen",
         "last_uuid",
+        "listener",
         "messages",
         "opened_ns",
         "outstanding",
@@ -109,8 +111,16 @@ class Session(WSListener):
         "tx_bytes",
     )  # fmt: skip
 
-    def __init__(self, context: WorkerContext, id: int, address: str, connected_at: float) -> None:
+    def __init__(
+        self,
+        context: WorkerContext,
+        id: int,
+        address: str,
+        connected_at: float,
+        listener: ListenerState,
+    ) -> None:
         self.context = context
+        self.listener = listener
         self.id = id
         self.address = address
         self.connected_at = connected_at
@@ -150,20 +160,20 @@ class Session(WSListener):
         try:
             self.certificate, self.policy, self.issuer = identity.identify(
                 certificate or {},
-                self.context.settings.devices.ca_policies,
-                self.context.issuer_fingerprint(connection),
+                self.listener.settings.ca_policies,
+                self.listener.issuer_fingerprint(connection),
                 time.time(),
             )
         except identity.IdentityError as error:
             self._refuse(error.reason, str(error))
             return
-        if (self.issuer, self.certificate.serial_number) in self.context.revoked:
+        if (self.issuer, self.certificate.serial_number) in self.listener.revoked:
             self._refuse("revoked", "the certificate is revoked")
             return
         self.context.session_opened(self)
 
     def _refuse(self, reason: str, text: str) -> None:
-        self.context.handshake_failed(reason, self.address, text)
+        self.context.handshake_failed(self.listener, reason, self.address, text)
         self._close(WSCloseCode.POLICY_VIOLATION, text)
 
     def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
@@ -391,6 +401,7 @@ class Session(WSListener):
             int(self.connected_at * 1000),
             self.connect_head.connected_ns if self.connect_head else now,
             (now - self.opened_ns) / 1e6,
+            self.listener.settings.name,
         )
         self.context.device_connected(self)
         head = records.encode(self.connect_head)

@@ -1,4 +1,4 @@
-"""TLS of the device listener: context, revocation lists, and why a handshake failed."""
+"""TLS of the device listeners: context, revocation lists, and why a handshake failed."""
 
 from __future__ import annotations
 
@@ -7,10 +7,11 @@ import contextlib
 import math
 import socket
 import ssl
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from gw.core.settings import Devices
+from gw.core.listeners import ListenerSettings
 from gw.worker.identity import issuer_key
 
 # X509_V_ERR_* of OpenSSL, as far as they have a label of their own.
@@ -36,33 +37,65 @@ _MAX_HELLO: Final = 4096
 """Bytes of a hello that are waited for: no agent's is longer, and every buffer holds as much."""
 
 
-def server_context(devices: Devices) -> ssl.SSLContext:
-    """Return the context of the device listener: TLS 1.2 and 1.3, client certificate required.
+def server_context(listener: ListenerSettings) -> ssl.SSLContext:
+    """Return the context of a listener: TLS 1.2 and 1.3, client certificate required.
 
-    Raises OSError, ssl.SSLError or ValueError if a file of the settings cannot be used.
+    Raises ValueError, which names the setting, if a file cannot be used.
     """
-    # OpenSSL takes what it finds before the cut, and the other authorities would be gone.
-    for path in (devices.certificate, devices.ca, devices.crl):
-        if path:
-            _check_whole(path)
+    section = listener.section
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
-    context.load_cert_chain(devices.certificate, devices.key)
-    context.load_verify_locations(devices.ca)
+    with _naming(f"{section}.certificate", listener.certificate):
+        _check_whole(listener.certificate)
+    with _naming(f"{section}.key", listener.key):
+        Path(listener.key).read_bytes()
+    pair = f"{listener.certificate} and {listener.key}"
+    with _naming(f"{section}.certificate and key", pair):
+        context.load_cert_chain(listener.certificate, listener.key)
     context.verify_mode = ssl.CERT_REQUIRED
     # An issuing CA in the bundle is enough of an anchor: fleets ship without their root.
     context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
-    if devices.crl:
-        context.load_verify_locations(devices.crl)
-        context.verify_flags |= ssl.VERIFY_CRL_CHECK_LEAF
+    trust(context, listener)
     # A ticket costs a third of a handshake and no agent in the field resumes (design.md 8, 9).
     context.num_tickets = 0
     context.options |= ssl.OP_NO_COMPRESSION | ssl.OP_NO_RENEGOTIATION
     return context
 
 
+def trust(context: ssl.SSLContext, listener: ListenerSettings) -> None:
+    """Let a context accept the devices of a listener, but for those on its revocation lists.
+
+    Raises ValueError, which names the setting, if a file cannot be used.
+    """
+    with _naming(f"{listener.section}.ca", listener.ca):
+        _check_whole(listener.ca)
+        context.load_verify_locations(listener.ca)
+    if listener.crl:
+        with _naming(f"{listener.section}.crl", listener.crl):
+            _check_whole(listener.crl)
+            context.load_verify_locations(listener.crl)
+        context.verify_flags |= ssl.VERIFY_CRL_CHECK_LEAF
+
+
+@contextlib.contextmanager
+def _naming(setting: str, path: str) -> Iterator[None]:
+    """Turn errors into a ValueError that says which setting and file they are about."""
+    try:
+        yield
+    except ssl.SSLError as error:
+        text = (error.reason or str(error)).replace("_", " ").lower()
+        raise ValueError(f"{setting}: {path}: OpenSSL refuses it: {text}") from None
+    except OSError as error:
+        raise ValueError(f"{setting}: {path}: {error.strerror or error}") from None
+    except ValueError as error:
+        raise ValueError(f"{setting}: {error}") from None
+
+
 def _check_whole(path: str) -> None:
-    """Raise ValueError if a PEM file is cut off, as one that is being written."""
+    """Raise ValueError if a PEM file is cut off, as one that is being written.
+
+    OpenSSL takes what it finds before the cut, and the other authorities would be gone.
+    """
     lines = [line.strip() for line in Path(path).read_bytes().splitlines()]
     begun = [line.removeprefix(_BEGIN) for line in lines if line.startswith(_BEGIN)]
     ended = [line.removeprefix(_END) for line in lines if line.startswith(_END)]

@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from gw.core.listeners import device_listeners
 from gw.core.settings import Settings
 from gw.core.settings_loader import (
     DEFAULT,
@@ -155,6 +156,46 @@ def test_mistakes_of_the_file_are_named(
     found = "\n".join(faults(file=file))
     for part in [*expected, str(file)]:
         assert part in found
+
+
+LISTENER = '[[devices.listeners]]\nname = "lab"\nport = 15003\nca = "lab.pem"\n'
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (
+            '[[devices.listeners]]\nname = "lab"\nport = 1\n',
+            ["devices.listeners[0].ca must be set"],
+        ),
+        (LISTENER.replace("lab.pem", ""), ["devices.listeners[0].ca must be set"]),
+        (LISTENER.replace('"lab"', '"The Lab"'), ["listeners[0].name", "small letters"]),
+        (LISTENER.replace('"lab"', '"devices"'), ["listeners[0].name", "another listener"]),
+        (LISTENER + LISTENER.replace("15003", "1"), ["listeners[1].name", "another listener"]),
+        (LISTENER.replace("15003", "15002"), ["(lab).port", "15002 is that of devices already"]),
+        (LISTENER + 'key = "k"\n', ["listeners[0]: certificate and key are set together"]),
+        (LISTENER + "ca_policies = [{}]\n", ["listeners[0].ca_policies[0]: one of issuer"]),
+        (LISTENER + 'unknown = "ask"\n', ["provisioning.url: must be set"]),
+        (LISTENER + 'unknwon = "ask"\n', ["listeners[0].unknwon", "'unknown'"]),
+        (LISTENER * 8, ["there may be 7"]),
+    ],
+)
+def test_mistakes_of_listeners_are_named(
+    text: str, expected: list[str], toml: Callable[[str], Path]
+) -> None:
+    found = "\n".join(faults(file=toml(text)))
+    for part in expected:
+        assert part in found
+
+
+def test_what_a_listener_does_not_name_is_as_devices_has_it(toml: Callable[[str], Path]) -> None:
+    own = '[devices]\nhost = "192.0.2.1"\ncertificate = "c"\nkey = "k"\ncrl = "r"\n'
+    settings, _ = load(file=toml(own + 'unknown = "create"\n' + LISTENER), environment={})
+    first, second = device_listeners(settings.devices)
+    assert (first.name, first.socket_name, first.port) == ("devices", "devices", 15002)
+    assert (second.name, second.socket_name, second.port) == ("lab", "devices.lab", 15003)
+    assert (second.host, second.certificate, second.key) == ("192.0.2.1", "c", "k")
+    assert (second.ca, second.crl, second.unknown) == ("lab.pem", "", "create")
 
 
 def test_all_mistakes_are_told_at_once(toml: Callable[[str], Path]) -> None:

@@ -20,7 +20,7 @@ from gw.ops import metrics, metrics_table
 from gw.ops.metrics_exporter import CounterCollector, MetricsEndpoint
 from gw.ops.metrics_queues import QueueProbe
 
-CONNECTIONS = metrics.index("gw_connections")
+CONNECTIONS = metrics.index("gw_connections", "0")
 STATES = metrics.index("gw_device_messages_received_total", "state")
 HANDSHAKES = metrics.index("gw_handshake_seconds")
 BOUNDS = next(m for m in metrics_table.TABLE if m.name == "gw_handshake_seconds").buckets
@@ -55,7 +55,7 @@ def test_indexes_of_a_family() -> None:
     assert tuple(found) == metrics_table.DEVICE_METHODS
     assert found["state"] == STATES
     with pytest.raises(KeyError):
-        metrics.indexes("gw_connections")
+        metrics.indexes("gw_handshakes_in_flight")
 
 
 def test_names_and_labels_are_ones_prometheus_takes() -> None:
@@ -164,7 +164,7 @@ def test_the_endpoint_sums_slots_and_shows_queues(memfd: int) -> None:
             for s in family.samples
         }
         assert samples["gw_device_messages_received_total", ("method", "state")] == 3
-        assert samples["gw_connections",] == 30
+        assert samples["gw_connections", ("listener", "devices")] == 30
         assert samples["gw_handshake_seconds_bucket", ("le", "0.01")] == 0
         assert samples["gw_handshake_seconds_bucket", ("le", "0.05")] == 3
         assert samples["gw_handshake_seconds_bucket", ("le", "+Inf")] == 3
@@ -192,6 +192,23 @@ def test_the_endpoint_sums_slots_and_shows_queues(memfd: int) -> None:
         producer.close()
         os.close(ring_fd)
         os.close(wake)
+
+
+def test_listeners_are_shown_by_their_names_and_only_those_there_are(memfd: int) -> None:
+    page = metrics.CounterPage(memfd, 2)
+    page.set(metrics.index("gw_connections", "1"), 7)
+    slots = metrics.AllSlots(memfd)
+    try:
+        collector = CounterCollector(slots, ["a", "b", "c"], listeners=["devices", "lab"])
+        families = {family.name: family for family in collector.collect()}
+        shown = [(s.labels["listener"], s.value) for s in families["gw_connections"].samples]
+        assert shown == [("devices", 0), ("lab", 7)]
+        reloads = families["gw_certificate_reloads"].samples
+        names = {s.labels["listener"] for s in reloads}
+        assert names == {"devices", "lab", "api"}
+    finally:
+        slots.close()
+        page.close()
 
 
 def test_a_probe_agrees_with_the_ends_of_the_ring() -> None:

@@ -9,7 +9,7 @@ from gw.worker.session import Outstanding, Session
 
 def test_requests_whose_time_is_up_are_told():
     """They have reached the device: a coordinator that did not know would send them again."""
-    session = Session(SimpleNamespace(), 1, "192.0.2.1:1", 0.0)
+    session = Session(SimpleNamespace(), 1, "192.0.2.1:1", 0.0, SimpleNamespace())
     certificate = PeerCertificate("0a1b2c3d4e5f", "CA", 0, 0, "", "VERIFIED")
     session.connect_head = Connect(
         version=RECORD_VERSION, address="192.0.2.1:1", certificate=certificate, uuid=1,
