@@ -85,7 +85,7 @@ def identify(
             _attribute(issuer, "commonName"),
             int(ssl.cert_time_to_seconds(certificate["notBefore"])),
             not_after,
-            str(certificate.get("serialNumber", "")).lower(),
+            plain_number(str(certificate.get("serialNumber", ""))),
             verdict,
             place,
         ),
@@ -154,6 +154,14 @@ def _place_of(issuer: Name, fingerprint: str, policies: Sequence[CaPolicy]) -> i
             continue
         return place
     return -1
+
+
+def plain_number(text: str) -> str:
+    """Return the serial number of a certificate as lists of revoked ones are compared with it.
+
+    OpenSSL prints whole bytes, so with a zero in front where the number begins with a low digit.
+    """
+    return text.lower().lstrip("0")
 
 
 def plain_fingerprint(text: str) -> str:

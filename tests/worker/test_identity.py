@@ -1,11 +1,12 @@
 """Who a device is by its certificate, for whom it may speak, and why a handshake failed."""
 
+import datetime
 import ssl
 import subprocess
 
 import pytest
 from cryptography import x509
-from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.x509.oid import NameOID
 
 from gw.core.records import PeerCertificate
@@ -47,8 +48,31 @@ def certificate(common_name: str, policies: list[CaPolicy]) -> PeerCertificate:
 
 def test_peer_certificate():
     assert certificate("0A1B2C3D4E5F", []) == PeerCertificate(
-        "0a1b2c3d4e5f", ISSUER, 1735689600, 2051308800, "0abc", identity.VERIFIED, -1
+        "0a1b2c3d4e5f", ISSUER, 1735689600, 2051308800, "abc", identity.VERIFIED, -1
     )
+
+
+@pytest.mark.parametrize("number", [0xABC, 0xABCD, 0x0F, 1 << 140])
+def test_a_number_is_found_on_the_list_whichever_digit_it_begins_with(tmp_path, number):
+    """OpenSSL prints a zero in front of some numbers, which lists do not have."""
+    key = certificates.new_key()
+    now = datetime.datetime.now(datetime.UTC)
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, ISSUER)])
+    entry = x509.RevokedCertificateBuilder().serial_number(number).revocation_date(now).build()
+    crl = (
+        x509.CertificateRevocationListBuilder()
+        .issuer_name(name)
+        .last_update(now)
+        .next_update(now + datetime.timedelta(days=1))
+        .add_revoked_certificate(entry)
+        .sign(key, hashes.SHA256())
+    )
+    file = tmp_path / "crl.pem"
+    file.write_bytes(crl.public_bytes(serialization.Encoding.PEM))
+    text = f"{number:X}"
+    printed = {"serialNumber": "0" * (len(text) % 2) + text, "issuer": ((("commonName", ISSUER),),)}
+    found = identity.identify(given_by_ssl("0a1b2c3d4e5f") | printed, [], "", NOW)
+    assert (found.issuer, found.certificate.serial_number) in tls.revoked(str(file)).certificates
 
 
 @pytest.mark.parametrize(
