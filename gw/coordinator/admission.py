@@ -99,9 +99,9 @@ class Admission:
         self._wait(arrival)
         return Decision(unknown, "asked for")
 
-    def at_once(self, certificate: records.PeerCertificate) -> Decision:
+    def at_once(self, connect: records.Connect) -> Decision:
         """Return how an unknown device is treated that is not here to wait for an answer."""
-        unknown = self._policy(certificate)
+        unknown = self._policy(connect)
         if unknown == "ask":  # it comes again, and is asked for then
             return Decision("refuse", "it is gone")
         return Decision(unknown, f"unknown devices: {unknown}")

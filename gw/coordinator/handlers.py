@@ -243,7 +243,7 @@ class Handlers:
         session = DeviceSession(record.session, arrival.serial, head)
         shadow = self.shadows.cached(arrival.serial)
         if shadow is None:
-            decision = self.admission.at_once(head.certificate)
+            decision = self.admission.at_once(head)
             if decision.action == "refuse":
                 return
             shadow = self._create(arrival, session, decision)
