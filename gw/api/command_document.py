@@ -53,8 +53,15 @@ class ConfigureDocument(CommandDocument, kw_only=True):
     """By the device's own capabilities; absent if there are none. Ours, not owgw's."""
 
 
+_FREE_TEXT = "script"
+"""The command whose answer is what an operator's program printed."""
+
+
 def command_document(row: CommandRow) -> dict[str, Any]:
     """Return the members of CommandDocument as they are answered."""
+    free, by = row.command == _FREE_TEXT, row.submitted_by
+    printed = free and row.error_code != 0  # then the text is what it printed
+    hidden = printed and not visibility.free_text_is_seen(by)
     found: dict[str, Any] = {
         "UUID": row.uuid,
         "serialNumber": row.serial_number,
@@ -67,9 +74,9 @@ def command_document(row: CommandRow) -> dict[str, Any]:
         "when": row.run_at,
         "lastTry": row.last_try,
         "errorCode": row.error_code,
-        "errorText": row.error_text,
+        "errorText": visibility.secret(row.error_text) if hidden else row.error_text,
         "details": visibility.configuration(row.details.encode() or b"{}"),
-        "results": msgspec.Raw(row.results.encode() or b"{}"),
+        "results": visibility.answer(row.results, by=by, free=free),
         "custom": row.custom,
         "waitingForFile": row.waiting_for_file,
         "attachFile": row.attach_date,
@@ -79,5 +86,5 @@ def command_document(row: CommandRow) -> dict[str, Any]:
         "answered": row.answered,
     }
     if row.late_answer:
-        found["lateAnswer"] = msgspec.Raw(row.late_answer.encode())
+        found["lateAnswer"] = visibility.answer(row.late_answer, by=by, free=free)
     return found

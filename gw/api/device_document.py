@@ -168,7 +168,7 @@ def configuration_facts(row: DeviceRow) -> dict[str, Any]:
         "appliedUUID": row.applied_uuid,
         "appliedHash": row.applied_hash,
         "rejectedUUID": row.rejected_uuid,
-        "rejections": msgspec.Raw(row.rejections.encode() or b"[]"),
+        "rejections": visibility.rejections(row.rejections),
         "rejectedText": row.rejected_text,
         "configurationState": configuration_state(row),
         "hold": row.hold,

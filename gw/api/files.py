@@ -6,7 +6,7 @@ from litestar import Response, delete, get
 from litestar.di import NamedDependency
 from litestar.params import FromPath
 
-from gw.api import query
+from gw.api import query, visibility
 from gw.api.context import Context
 from gw.api.documented import documented
 from gw.api.envelope import Answer, AnyRequest, empty
@@ -48,6 +48,8 @@ async def download(
     row = await _command(request, context, uuid)
     if row.waiting_for_file:
         return Response(b"", status_code=202)
+    if row.command == "script" and not visibility.free_text_is_seen(row.submitted_by):
+        raise ApiError(7, "what a script uploads may hold secrets")
     content = await context.kept_files.read(row.uuid)
     if content is None:
         raise ApiError(404)

@@ -59,7 +59,7 @@ class Gatekeeper:
         if self._limits is not None:
             self._limits.check_caller(caller)
         connection.scope["state"]["caller"] = caller
-        visibility.seen_by(caller.role, internal=caller.internal)
+        visibility.seen_by(caller.role, email=caller.email, internal=caller.internal)
         via = "internal" if caller.internal else f"key {caller.key}" if caller.key else "token"
         author.begin(connection, author=caller.email, role=caller.role, via=via)
 

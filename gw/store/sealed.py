@@ -1,4 +1,6 @@
-"""A store whose secrets are encrypted at rest: configurations, passwords of devices, and params.
+"""A store whose secrets are encrypted at rest: configurations, passwords of devices, commands.
+
+Of commands: what was asked, and what the device answered, for a script may print whatever it likes.
 
 It stands before any other store: what is written is sealed on its way in, what is read is opened
 on its way out. What was stored before stays readable; it is sealed when it is written again.
@@ -22,11 +24,16 @@ _PURPOSE: Final = "configuration"
 """One for all: the database itself copies what is pending to what is stored, and to the past."""
 
 SEALED: Final[dict[type[msgspec.Struct], tuple[str, ...]]] = {
-    rows.DeviceRow: ("configuration", "pending_configuration", "device_password"),
+    rows.DeviceRow: (
+        "configuration",
+        "pending_configuration",
+        "device_password",
+        "rejections",
+    ),
     rows.ShadowRow: ("device_password",),
     rows.DefaultConfigurationRow: ("configuration",),
     rows.ConfigurationRow: ("configuration",),
-    rows.CommandRow: ("details",),
+    rows.CommandRow: ("details", "results", "late_answer", "error_text"),
     rows.RadiusPoolsRow: ("document",),
 }
 """The columns with secrets."""
@@ -34,7 +41,7 @@ SEALED: Final[dict[type[msgspec.Struct], tuple[str, ...]]] = {
 _PATCHED: Final = frozenset(
     name for kind in (rows.DeviceRow, rows.CommandRow) for name in SEALED[kind]
 )
-_EMPTY: Final = ("", "{}")
+_EMPTY: Final = ("", "{}", "[]")
 
 
 class _Sealing:
