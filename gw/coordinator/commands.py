@@ -67,6 +67,11 @@ class Open(msgspec.Struct):
     verdict: dict[str, Any] | None = None
     overdue: str = "no answer came"
 
+    @property
+    def unsent(self) -> bool:
+        """True if it waits for its time or its device, and was never sent: nobody waits for it."""
+        return self.state is State.PENDING and self.attempts == 0
+
 
 class Commands:
     """Writes command rows, and tells waiters what became of them."""

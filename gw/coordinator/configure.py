@@ -75,7 +75,9 @@ class Configure:
         uuid, now = arguments["command"], int(time.time())
         known = await self._store.command(uuid)
         if known is not None:
-            if self._commands.get(uuid) is None:
+            one = self._commands.get(uuid)
+            away = self._presence.of(shadow.serial) is None or bool(shadow.barred)
+            if one is None or (one.unsent and (away or one.run_at > now)):
                 return await self._executor.ended(uuid)
             return await self._wait(uuid)
         document = rules.without_uuid(body)

@@ -7,9 +7,7 @@ gateway the workers tell what had reached them.
 
 from __future__ import annotations
 
-import asyncio
 import time
-from collections.abc import Awaitable, Callable
 from typing import Any, Final, NamedTuple
 
 import msgspec
@@ -21,6 +19,7 @@ from gw.coordinator.commands import Commands, Open
 from gw.coordinator.links import Links
 from gw.coordinator.presence import Presence
 from gw.coordinator.shadow import Shadow, Shadows
+from gw.coordinator.waiting import CONFIGURE, Waiting
 from gw.coordinator.work import Committer
 from gw.core import faultpoints, records
 from gw.core.errors import ApiError
@@ -37,10 +36,6 @@ log = logs.get("commands")
 _GRACE_SECONDS: Final = 5.0
 """A REST call that waits decides first."""
 _LONGEST_SECONDS: Final = 3660.0
-_CONFIGURE: Final = "configure"
-
-Later = Callable[[Shadow, CommandRow], Awaitable[None]]
-"""Carries out a `configure` whose time has come."""
 
 
 class Running(msgspec.Struct):
@@ -82,24 +77,28 @@ class Executor:
         self._store = store
         self._links = links
         self._presence = presence
-        self._shadows = shadows
         self._commands = commands
         self._checks = checks
         self._settings = settings.commands
         self.answers = Answers(commands, settings.files)
         self._deadlines = {one.command: one.seconds for one in self._settings.deadlines}
         self._running: dict[str, Running] = {}
-        self._waiting: dict[str, dict[str, float]] = {}
-        """By device: commands that wait, and the Unix time from which they may be sent."""
-        self._tasks: set[asyncio.Task[None]] = set()
-        self.configure_later: Later | None = None
+        self.waiting = Waiting(
+            store,
+            presence,
+            shadows,
+            commands,
+            self._settings.late_seconds,
+            self._may_go,
+            self._send_waiting,
+        )
 
     def load(self) -> None:
         """Take up what a predecessor left: what waits, and what it had sent."""
         now = time.time()
         for one in self._commands.all():
-            if one.state is State.PENDING and one.run_at > 0 and one.name == _CONFIGURE:
-                self._wait_for(one, one.run_at)
+            if one.state is State.PENDING and one.run_at > 0 and one.name == CONFIGURE:
+                self.waiting.put(one, one.run_at)
             command = COMMANDS.get(one.name)
             if command is None:
                 continue
@@ -107,7 +106,7 @@ class Executor:
                 text = "the gateway restarted before it was sent"
                 self._commands.finish(one.uuid, State.FAILED, error_text=text)
             elif one.state is State.PENDING:
-                self._wait_for(one, one.run_at)
+                self.waiting.put(one, one.run_at)
             elif one.state is State.WAITING:
                 self.answers.await_file(one, now)
             elif one.state is State.EXECUTED:
@@ -134,7 +133,7 @@ class Executor:
         known = await self._store.command(uuid)
         if known is not None:
             one = self._commands.get(uuid)
-            if one is None or one.state in (State.EXECUTED, State.WAITING):
+            if one is None or one.state in (State.EXECUTED, State.WAITING) or one.unsent:
                 return await self.ended(uuid)
             return await self._settled(uuid, seconds)
         now = int(time.time())
@@ -164,13 +163,13 @@ class Executor:
             raise ApiError(1033, serial)
         self._supersede(serial, name, parallel=parallel)
         if session is None or when > now:
-            if len(self._waiting.get(serial, ())) >= self._settings.max_waiting:
+            if self.waiting.count(serial) >= self._settings.max_waiting:
                 limit = self._settings.max_waiting
                 raise ApiError(
                     1145, f"{limit} commands wait for this device (commands.max_waiting)"
                 )
             self._commands.create(row)
-            self._wait_for(self._open(uuid), when)
+            self.waiting.put(self._open(uuid), when)
             await self._work.durable()
             return State.PENDING
         self._commands.create(row)
@@ -375,7 +374,7 @@ class Executor:
                 again += self._settings.retry_seconds
             one.session = 0
             self._commands.postponed(one.uuid, reason)
-            self._wait_for(one, again)
+            self.waiting.put(one, again)
         else:
             self._commands.finish(one.uuid, State.FAILED, error_text=reason)
 
@@ -383,80 +382,32 @@ class Executor:
 
     def connected(self, serial: str) -> None:
         """The device is here: what waits for it may go."""
-        if serial in self._waiting:
-            self._spawn(serial)
+        self.waiting.connected(serial)
 
     def due(self) -> None:
         """Look for commands whose time has come, or is up; called once a second."""
         for serial, running in list(self._running.items()):
             if time.monotonic() >= running.until + _GRACE_SECONDS:
                 del self._running[serial]
-        now = time.time()
-        for serial, waiting in list(self._waiting.items()):
-            if any(self._ripe(uuid, at, now) for uuid, at in waiting.items()):
-                self._spawn(serial)
+        self.waiting.due()
 
-    def _ripe(self, uuid: str, at: float, now: float) -> bool:
-        one = self._commands.get(uuid)
-        if one is None or at > now:
-            return one is None
-        here = self._presence.of(one.serial) is not None
-        return here or one.name == _CONFIGURE or self._too_late(one, now)
-
-    def _too_late(self, one: Open, now: float) -> bool:
-        return now - max(one.submitted, one.run_at) > self._settings.late_seconds
-
-    def _spawn(self, serial: str) -> None:
-        task = asyncio.get_running_loop().create_task(self._next(serial))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-
-    async def _next(self, serial: str) -> None:
-        """Send the first waiting command whose time has come, if the device is free."""
-        for uuid, at in list(self._waiting.get(serial, {}).items()):
-            now = time.time()
-            one = self._commands.get(uuid)
-            if one is None:
-                self._forget(serial, uuid)
-                continue
-            if at > now:
-                continue
-            if one.name != _CONFIGURE and self._too_late(one, now):
-                self._forget(serial, uuid)
-                text = "the device stayed away"
-                self._commands.finish(uuid, State.EXPIRED, error_text=text)
-                continue
-            if await self._go(one):
-                return
-
-    async def _go(self, one: Open) -> bool:
-        """Send a waiting command; False if others may be tried."""
-        serial = one.serial
-        row = await self._store.command(one.uuid)
-        shadow = await self._shadows.get(serial)
-        if row is None or shadow is None or one.uuid not in self._waiting.get(serial, {}):
-            self._forget(serial, one.uuid)
+    def _may_go(self, shadow: Shadow, command: Command) -> bool:
+        """Tell whether a device is here, and free for a command."""
+        if self._presence.of(shadow.serial) is None:
             return False
-        if one.name == _CONFIGURE:
-            self._forget(serial, one.uuid)
-            if self.configure_later is not None:
-                await self.configure_later(shadow, row)
-            return False
-        session = self._presence.of(serial)
-        command = COMMANDS[one.name]
-        busy = serial in self._running or shadow.in_flight is not None
-        if session is None or (busy and not command.parallel):
-            return True  # looked at again in a second
-        self._forget(serial, one.uuid)
-        details = row.details.encode()
+        busy = shadow.serial in self._running or shadow.in_flight is not None
+        return command.parallel or not busy
+
+    def _send_waiting(self, one: Open, row: CommandRow, command: Command) -> None:
+        session = self._presence.of(one.serial)
+        assert session is not None
         seconds = self._seconds(one.name, 0.0)
-        request = Prepared(command, details, seconds, command.parallel)
+        request = Prepared(command, row.details.encode(), seconds, command.parallel)
         self._send(one, session.id, request)
-        return True
 
     def schedule(self, uuid: str, when: float) -> None:
         """Let a pending command wait for its time, Unix seconds."""
-        self._wait_for(self._open(uuid), when)
+        self.waiting.put(self._open(uuid), when)
 
     def cancel(self, uuid: str, text: str) -> bool:
         """An operator ends a command: what waits is not sent, what runs is let go."""
@@ -468,18 +419,8 @@ class Executor:
         return True
 
     def _let_go(self, one: Open) -> None:
-        self._forget(one.serial, one.uuid)
+        self.waiting.remove(one)
         self._end(one.serial, one.uuid)
-
-    def _wait_for(self, one: Open, at: float) -> None:
-        self._waiting.setdefault(one.serial, {})[one.uuid] = at
-
-    def _forget(self, serial: str, uuid: str) -> None:
-        waiting = self._waiting.get(serial)
-        if waiting is not None:
-            waiting.pop(uuid, None)
-            if not waiting:
-                del self._waiting[serial]
 
     def _end(self, serial: str, uuid: str) -> None:
         running = self._running.get(serial)

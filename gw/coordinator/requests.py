@@ -77,7 +77,7 @@ class Requests:
         self._configure = Configure(
             store, work, keeper, commands, executor, presence, answer_seconds
         )
-        executor.configure_later = self._configure.due
+        executor.waiting.configure_later = self._configure.due
         self._tasks: set[asyncio.Task[None]] = set()
         self._wake = asyncio.Event()
         self._writing = asyncio.Lock()

@@ -68,7 +68,7 @@ async def succeed(tmp_path):
         now = int(time.time())
         row = CommandRow(
             uuid=UUID, serial_number=SERIAL, command=name, status=state, submitted_by="root",
-            submitted=now - age, executed=now - age, attempts=1, **values,
+            submitted=now - age, executed=now - age, **{"attempts": 1} | values,
         )  # fmt: skip
         made = Successor(store, row)
         await made.start()
@@ -121,3 +121,100 @@ async def test_a_scheduled_change_that_is_under_way_is_not_carried_out_again(suc
     configure = Configure(new.store, new.work, None, new.commands, new.executor, Presence(), 1.0)
     await configure.due(from_device(device), new.row)
     assert new.state is State.PENDING
+
+
+@pytest.mark.parametrize("wait", [0, 3600])
+@pytest.mark.parametrize("name", ["upgrade", "configure"])
+async def test_a_repeated_call_is_answered_as_the_first_one_was(succeed, name, wait):
+    """The API asks a new coordinator again: what waits for its time or its device is pending."""
+    when = int(time.time()) + wait if wait else 0
+    new = await succeed(name, State.PENDING, attempts=0, run_at=when)
+    shadow = from_device(DeviceRow(serial_number=SERIAL))
+    arguments = {"command": UUID, "name": name, "when": when, "seconds": 3600.0}
+    configure = Configure(new.store, new.work, None, new.commands, new.executor, Presence(), 3600.0)
+    run = configure.run if name == "configure" else new.executor.run
+    async with asyncio.timeout(60):
+        assert await run(shadow, arguments, b"{}") == "pending"
+    assert new.state is State.PENDING
+
+
+LATER = "5f0c2c1e-7d39-4c0b-9a53-2f4f4b7a9d11"
+
+
+def due_configure(new: Successor, *, details: str = '{"config":{}}') -> None:
+    """A change whose time has come waits behind the other command."""
+    now = int(time.time())
+    row = CommandRow(
+        uuid=LATER, serial_number=SERIAL, command="configure", status=State.PENDING,
+        submitted_by="root", submitted=now, run_at=now - 1, details=details,
+    )  # fmt: skip
+    new.commands.create(row)
+    new.executor.schedule(LATER, now - 1)
+
+
+async def test_a_due_change_is_not_kept_by_what_waits_for_an_absent_device(succeed):
+    new = await succeed("upgrade", State.PENDING, attempts=0)
+    done = asyncio.get_running_loop().create_future()
+
+    async def later(shadow, row):
+        done.set_result((shadow.serial, row.uuid))
+
+    due_configure(new)
+    await new.work.durable()
+    new.executor.waiting.configure_later = later
+    new.executor.due()
+    async with asyncio.timeout(60):
+        assert await done == (SERIAL, LATER)
+    assert new.state is State.PENDING
+
+
+async def test_a_change_that_cannot_be_carried_out_ends(succeed):
+    """Whatever goes wrong in it, it is not pending for ever."""
+    new = await succeed("upgrade", State.PENDING, attempts=0)
+
+    async def later(shadow, row):
+        raise RuntimeError("no such thing")
+
+    due_configure(new)
+    await new.work.durable()
+    new.executor.waiting.configure_later = later
+    async with asyncio.timeout(60):
+        ending = asyncio.ensure_future(new.commands.settled(LATER, 60))
+        await asyncio.sleep(0)
+        new.executor.due()
+        assert await ending == "failed"
+    row = await new.store.command(LATER)
+    assert (row.status, bool(row.completed)) == ("failed", True)
+    assert "its log says why" in row.error_text
+
+
+async def test_a_store_that_hangs_is_asked_once_for_each_device(succeed, monkeypatch):
+    new = await succeed("upgrade", State.PENDING, attempts=0)
+    due_configure(new)
+    await new.work.durable()
+    carried_out, asked, answered = [], asyncio.Event(), asyncio.Event()
+    ask, count = new.store.command, []
+
+    async def hang(uuid):
+        count.append(uuid)
+        asked.set()
+        await answered.wait()
+        return await ask(uuid)
+
+    async def later(shadow, row):
+        carried_out.append(row.uuid)
+
+    monkeypatch.setattr(new.store, "command", hang)
+    new.executor.waiting.configure_later = later
+    async with asyncio.timeout(60):
+        new.executor.due()
+        await asked.wait()
+        tasks = len(asyncio.all_tasks())
+        for _ in range(5):
+            new.executor.due()
+            new.executor.connected(SERIAL)
+        assert (len(asyncio.all_tasks()), count) == (tasks, [LATER])
+        answered.set()
+        while not carried_out:
+            await asyncio.sleep(0)
+    assert carried_out == [LATER]
