@@ -347,14 +347,23 @@ class Executor:
         What restarts the device may have been done; it is not sent again, and ends unanswered.
         """
         for one in self._commands.of_device(serial):
-            if one.name not in COMMANDS or one.session not in (0, session):
-                continue
-            if one.state is State.EXECUTING:
-                self._end(serial, one.uuid)
-                self._lost(one, None, "the connection was lost before an answer came")
-            elif one.state is State.EXECUTED:
-                text = "the connection was lost before the second answer came"
-                self._commands.finish(one.uuid, State.FAILED, error_text=text)
+            if one.name in COMMANDS and one.session in (0, session):
+                self._cut_off(one, "the connection was lost")
+
+    def given_up(self, uuid: str, reason: str) -> None:
+        """The worker awaits the answer to a command no more: others came after it."""
+        one = self._commands.get(uuid)
+        if one is not None and one.name in COMMANDS:
+            self._cut_off(one, reason)
+
+    def _cut_off(self, one: Open, reason: str) -> None:
+        """Nothing will be answered to what the device has got."""
+        if one.state is State.EXECUTING:
+            self._end(one.serial, one.uuid)
+            self._lost(one, None, f"{reason} before an answer came")
+        elif one.state is State.EXECUTED:
+            text = f"{reason} before the second answer came"
+            self._commands.finish(one.uuid, State.FAILED, error_text=text)
 
     def _lost(self, one: Open, arrived: bool | None, reason: str) -> None:
         """No answer will come: send it again some time, or end it."""

@@ -90,6 +90,7 @@ class Handlers:
             Kind.ANSWER: self._answer,
             Kind.SESSION_SNAPSHOT: self._snapshot,
             Kind.RPC_UNSENT: self._unsent,
+            Kind.RPC_GIVEN_UP: self._given_up,
             Kind.DEVICE_PING: self._ping,
             Kind.RPC_SENT: self._sent,
             Kind.RADIUS: self._radius_packet,
@@ -392,6 +393,13 @@ class Handlers:
             self._keeper.unsent(shadow, head.command, head.reason)
         self.telemetry.unsent(serial_from_int(record.serial), head.command)
         self._executor.unsent(serial_from_int(record.serial), head.command, head.reason)
+
+    def _given_up(self, record: Record) -> None:
+        head = records.decode(records.RpcGivenUp, record.head)
+        shadow = self.shadows.cached(serial_from_int(record.serial))
+        if shadow is not None:
+            self._keeper.unsent(shadow, head.command, head.reason)
+        self._executor.given_up(head.command, head.reason)
 
     def _ping(self, record: Record) -> None:
         head = records.decode(records.DevicePing, record.head)

@@ -389,7 +389,10 @@ class Keeper:
             self.report(shadow, session, Report(uuid, content, Source.RESULT))
 
     def unsent(self, shadow: Shadow, command: str, reason: str) -> None:
-        """A `configure` or probe did not reach the device; its next report decides anew."""
+        """A `configure` or probe did not reach the device, or its answer is not awaited.
+
+        The next report decides anew.
+        """
         if shadow.probe == command:
             shadow.probe = ""
         flight = shadow.in_flight

@@ -27,6 +27,7 @@ class Kind(IntEnum):
     SESSION_SNAPSHOT = 6
     RPC_UNSENT = 7
     RPC_SENT = 8
+    RPC_GIVEN_UP = 9
     DEVICE_PING = 16
     # worker -> coordinator -> radius, and back
     RADIUS = 17
@@ -187,6 +188,14 @@ class SessionSnapshot(Head):
 
 class RpcUnsent(Head):
     """A command was not handed to its device, for sure."""
+
+    version: int
+    command: str
+    reason: str
+
+
+class RpcGivenUp(Head):
+    """A command has reached its device, and its answer would not be known as one."""
 
     version: int
     command: str

@@ -121,6 +121,8 @@ class Devices(Section):
     """Accepted connections that wait for a handshake, per worker and listener."""
     max_sessions: Count = 50_000
     """Sessions per worker, of all listeners."""
+    max_outstanding: Count = 64
+    """Requests of one device that may still be answered; beyond, one ends without its answer."""
     venue_broadcast: bool = True
     """Relay what a device tells the others of its venue."""
     send_buffer_bytes: Size = 8_388_608

@@ -118,6 +118,11 @@ TABLE: tuple[Metric, ...] = (
         (("method", DEVICE_METHODS),),
     ),
     Metric("gw_device_answers_received_total", "counter", "Answers of devices to commands."),
+    Metric(
+        "gw_device_requests_given_up_total",
+        "counter",
+        "Requests whose answer is not awaited any more because too many were (max_outstanding).",
+    ),
     Metric("gw_device_messages_sent_total", "counter", "Requests sent to devices."),
     Metric("gw_device_radius_sent_total", "counter", "RADIUS packets sent to devices."),
     Metric("gw_device_received_bytes_total", "counter", "Payload received from devices."),

@@ -21,6 +21,7 @@ from gw.ops import logs, metrics
 from gw.protocol import compression, configuration, jsonrpc, messages, radius_tunnel
 from gw.protocol.jsonrpc import Form, MalformedMessageError, ProtocolError
 from gw.worker import identity
+from gw.worker.outstanding import Outstanding, make_room
 
 if TYPE_CHECKING:
     from gw._native import Envelope, Members
@@ -29,8 +30,6 @@ if TYPE_CHECKING:
 
 log = logs.get("session")
 
-MAX_OUTSTANDING: Final = 64
-"""Requests of one session that may still be answered; the oldest is forgotten beyond."""
 MAX_TOLERATED_LOGGED: Final = 10
 """Tolerated errors of one session that get a line of their own; all are counted."""
 _PING_NS: Final = 1_000_000_000
@@ -52,28 +51,11 @@ _RECEIVED: Final = {
     for method in (*messages.METHODS, "radius", "unknown")
 }
 _ANSWERS: Final = metrics.index("gw_device_answers_received_total")
+_GIVEN_UP: Final = metrics.index("gw_device_requests_given_up_total")
 _SENT: Final = metrics.index("gw_device_messages_sent_total")
 _RADIUS_SENT: Final = metrics.index("gw_device_radius_sent_total")
 _BYTES_IN: Final = metrics.index("gw_device_received_bytes_total")
 _BYTES_OUT: Final = metrics.index("gw_device_sent_bytes_total")
-
-
-class Outstanding(msgspec.Struct, gc=False):
-    """A request that the device has not answered."""
-
-    command: str
-    method: str
-    sent_ns: int
-    timeout_ms: int
-    uuid: int
-    hash: str
-    again: bool
-    """It stays here after its first answer: another one may follow."""
-    answers: int = 0
-
-    def left_ms(self, now: int) -> int:
-        """Return how long an answer may still take; negative: its time is up."""
-        return self.timeout_ms - (now - self.sent_ns) // 1_000_000
 
 
 class Session(WSListener):
@@ -527,17 +509,27 @@ class Session(WSListener):
     def _await_answer(self, rpc_id: int, order: records.SendRpc) -> None:
         if self.outstanding is None:
             self.outstanding = {}
-        elif len(self.outstanding) >= MAX_OUTSTANDING:
-            self.outstanding.pop(next(iter(self.outstanding)))
+        now = time.monotonic_ns()
+        if len(self.outstanding) >= self.context.settings.devices.max_outstanding:
+            self._give_up(make_room(self.outstanding, now), now)
         self.outstanding[rpc_id] = Outstanding(
             order.command,
             order.method,
-            time.monotonic_ns(),
+            now,
             order.timeout_ms,
             order.uuid,
             order.hash,
             order.again,
         )
+
+    def _give_up(self, request: Outstanding, now: int) -> None:
+        """Say that the answer to a request would not be known as one any more."""
+        self.context.counters.add(_GIVEN_UP)
+        limit = self.context.settings.devices.max_outstanding
+        log.warning("request given up", command=request.command, limit=limit, **self._who())
+        text = f"the device owed {limit} answers (devices.max_outstanding)"
+        head = records.encode(records.RpcGivenUp(RECORD_VERSION, request.command, text))
+        self.context.uplink.publish(Kind.RPC_GIVEN_UP, self.id, self.serial_number, now, head, b"")
 
     def send_radius(self, kind: str, packet: bytes) -> None:
         """Send a RADIUS packet; dropped, as UDP would, if the device takes nothing."""

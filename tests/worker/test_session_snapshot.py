@@ -4,7 +4,8 @@ import time
 from types import SimpleNamespace
 
 from gw.core.records import RECORD_VERSION, Connect, PeerCertificate
-from gw.worker.session import Outstanding, Session
+from gw.worker.outstanding import Outstanding
+from gw.worker.session import Session
 
 
 def test_requests_whose_time_is_up_are_told():

@@ -1,0 +1,49 @@
+"""How commands end when something is in the way: too many at once, odd answers, odd order."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+
+import pytest
+from gateway import Gateway
+
+from gw.simulator import messages
+from gw.simulator.device import SimulatedDevice
+from gw.simulator.faults import Faults
+
+pytestmark = pytest.mark.e2e
+
+WAIT = 60.0
+
+
+@pytest.fixture
+async def gateway(start_gateway) -> Gateway:
+    """A gateway whose devices may owe few answers."""
+    return await start_gateway(**{"devices.max_outstanding": 2})
+
+
+def answer(device: SimulatedDevice, request: object, **status: object) -> None:
+    """Answer a request of the gateway by hand."""
+    body = messages.result(request.id, device.serial, device.uuid, status)
+    device.send_text(json.dumps(body).encode())
+
+
+async def test_the_oldest_of_too_many_ends_with_a_reason(gateway, join):
+    device = await join("02a0a4000011", faults=Faults(silent=frozenset({"package"})))
+    path = f"device/{device.serial}/package?pkgName=iperf3"
+    asking, requests = [], []
+    for _ in range(3):
+        asking.append(asyncio.create_task(gateway.request("GET", path)))
+        requests.append(await device.wait_for("package", WAIT))
+    ended = (await asking[0]).json()
+    assert ended["status"] == "failed"
+    assert "devices.max_outstanding" in ended["errorText"]
+    for request in requests[1:]:
+        answer(device, request, error=0, package="iperf3")
+    for one in asking[1:]:
+        assert (await one).json()["status"]["package"] == "iperf3"
+    assert await gateway.metric("gw_device_requests_given_up_total") == 1
+    answer(device, requests[0], error=0, package="iperf3")
+    await gateway.wait_metric("gw_protocol_errors_total", 1, reason="foreign_answer")
+    assert (await gateway.get(f"command/{ended['UUID']}"))["status"] == "failed"
