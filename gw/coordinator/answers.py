@@ -54,9 +54,8 @@ class Answers:
         }
         if outcome.error != 0:
             if one.name == "upgrade" and answer.nth == 1:
-                self._commands.unless_more(
-                    one.uuid, _SECOND_ANSWER_SECONDS, status=State.FAILED, **values
-                )
+                self._commands.note(one.uuid, answered=int(time.time()), **values)
+                self.await_more(one, {"status": State.FAILED, **values})
                 return
             self._commands.finish(one.uuid, State.FAILED, **values)
         elif one.file:
@@ -116,6 +115,10 @@ class Answers:
             if one is not None:
                 one.file = ""
             self._commands.note(uuid, waiting_for_file=0, error_text=text)
+
+    def await_more(self, one: Open, verdict: dict[str, Any]) -> None:
+        """End a command with what its device answered, unless that answers again at once."""
+        self._commands.unless_more(one.uuid, _SECOND_ANSWER_SECONDS, **verdict)
 
     def await_second(self, one: Open, now: float) -> None:
         """End a command that runs in its device when its time is up; `now` is Unix time."""

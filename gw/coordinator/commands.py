@@ -118,6 +118,14 @@ class Commands:
             row.submitted_by,
             row.executed,
         )
+        if one.state is State.EXECUTING and row.answered and row.error_code:
+            one.verdict = {
+                "status": FAILED,
+                "error_code": row.error_code,
+                "error_text": row.error_text,
+                "results": row.results,
+                "execution_ms": row.execution_ms,
+            }
         self._open[row.uuid] = one
         self._by_device.setdefault(row.serial_number, {})[row.uuid] = one
         self._counters.set(_OPEN, len(self._open))
@@ -230,7 +238,10 @@ class Commands:
             self._deadlines[command] = one
 
     def unless_more(self, command: str, seconds: float, **verdict: Any) -> None:
-        """An open command ends by `finish(**verdict)` unless the device says more by then."""
+        """An open command ends by `finish(**verdict)` unless the device says more by then.
+
+        What the device has said is written at once: a successor comes to the same end.
+        """
         self.until(command, seconds)
         one = self._open.get(command)
         if one is not None:

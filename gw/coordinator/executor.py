@@ -111,6 +111,8 @@ class Executor:
                 self.answers.await_file(one, now)
             elif one.state is State.EXECUTED:
                 self.answers.await_second(one, now)
+            elif one.verdict is not None:
+                self.answers.await_more(one, one.verdict)
             else:
                 patience = self._patience(command, self._seconds(one.name, 0.0))
                 self._commands.until(one.uuid, max(1.0, one.executed + patience - now))
@@ -329,7 +331,7 @@ class Executor:
                 continue
             if one.uuid in left:
                 one.session = session
-                if one.state is State.EXECUTED:
+                if one.state is State.EXECUTED or one.verdict is not None:
                     continue
                 seconds = left[one.uuid]
                 self._commands.until(one.uuid, max(1.0, seconds))

@@ -1,6 +1,7 @@
 """What a coordinator makes of the commands that its predecessor had sent."""
 
 import asyncio
+import json
 import time
 
 import pytest
@@ -12,7 +13,7 @@ from gw.coordinator.presence import Presence
 from gw.coordinator.shadow import Shadows, from_device
 from gw.coordinator.work import Committer
 from gw.core import settings
-from gw.core.records import Unanswered
+from gw.core.records import RECORD_VERSION, Answer, Unanswered
 from gw.ops import metrics
 from gw.protocol.lifecycle import State
 from gw.store.interface import Batch, PutCommand, PutDevice
@@ -218,3 +219,33 @@ async def test_a_store_that_hangs_is_asked_once_for_each_device(succeed, monkeyp
         while not carried_out:
             await asyncio.sleep(0)
     assert carried_out == [LATER]
+
+
+@pytest.mark.parametrize("more", [None, 0])
+async def test_what_an_upgrade_answered_outlives_the_coordinator(succeed, more):
+    """It may answer once more; one that dies while that is awaited has the first in its store."""
+    old = await succeed("upgrade", State.EXECUTING)
+
+    def say(coordinator, nth, **status):
+        message = json.dumps({"jsonrpc": "2.0", "id": 5, "result": {"status": status}})
+        answer = Answer(RECORD_VERSION, UUID, "upgrade", 5, 1.0, 0, "", nth)
+        coordinator.executor.answered(SERIAL, answer, message.encode())
+
+    say(old, 1, error=2, text="bad image")
+    await old.work.durable()
+    new = Successor(old.store, old.row)
+    working = asyncio.create_task(new.work.run())
+    await new.commands.load(new.store)
+    new.executor.load()
+    new.executor.resume(SERIAL, SESSION, [Unanswered(UUID, 0, "", 14_000_000, "upgrade")])
+    assert new.left() <= 3
+    if more is None:
+        new.commands.get(UUID).deadline = 0.0
+        new.commands.expire()
+    else:
+        say(new, 2, error=more, text="")
+    await new.work.durable()
+    row = await new.store.command(UUID)
+    ended = (row.status, row.error_code, row.error_text)
+    assert ended == (("failed", 2, "bad image") if more is None else ("completed", 0, ""))
+    working.cancel()
