@@ -58,6 +58,9 @@ class Answers:
                 self.await_more(one, {"status": State.FAILED, **values})
                 return
             self._commands.finish(one.uuid, State.FAILED, **values)
+        elif one.rejected:
+            values["error_text"] = one.rejected
+            self._commands.finish(one.uuid, State.FAILED, **values)
         elif one.file:
             self._answered(one, values)
         elif one.deferred and one.state is State.EXECUTING:
@@ -113,7 +116,7 @@ class Answers:
             self._commands.finish(uuid, State.FAILED, error_text=text)
         else:
             if one is not None:
-                one.file = ""
+                one.file, one.rejected = "", text  # it fails when the device has answered
             self._commands.note(uuid, waiting_for_file=0, error_text=text)
 
     def await_more(self, one: Open, verdict: dict[str, Any]) -> None:

@@ -60,6 +60,8 @@ class Open(msgspec.Struct):
     by: str = ""
     """Who asked for it."""
     executed: int = 0
+    rejected: str = ""
+    """Why the file that came before the answer was refused."""
     session: int = 0
     """Session on which it was sent; 0: not known."""
     deadline: float = 0.0
@@ -118,6 +120,8 @@ class Commands:
             row.submitted_by,
             row.executed,
         )
+        if row.attach_type and not row.waiting_for_file and not row.attach_date:
+            one.rejected = row.error_text
         if one.state is State.EXECUTING and row.answered and row.error_code:
             one.verdict = {
                 "status": FAILED,

@@ -221,31 +221,66 @@ async def test_a_store_that_hangs_is_asked_once_for_each_device(succeed, monkeyp
     assert carried_out == [LATER]
 
 
+def say(coordinator: Successor, method: str, nth: int, **status: object) -> None:
+    """The device answers."""
+    message = json.dumps({"jsonrpc": "2.0", "id": 5, "result": {"status": status}})
+    answer = Answer(RECORD_VERSION, UUID, method, 5, 1.0, 0, "", nth)
+    coordinator.executor.answered(SERIAL, answer, message.encode())
+
+
+@pytest.fixture
+async def replace():
+    """Start a coordinator on what another one has written."""
+    tasks = []
+
+    async def make(old: Successor) -> Successor:
+        await old.work.durable()
+        new = Successor(old.store, old.row)
+        tasks.append(asyncio.create_task(new.work.run()))
+        await new.commands.load(new.store)
+        new.executor.load()
+        return new
+
+    yield make
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+
 @pytest.mark.parametrize("more", [None, 0])
-async def test_what_an_upgrade_answered_outlives_the_coordinator(succeed, more):
+async def test_what_an_upgrade_answered_outlives_the_coordinator(succeed, replace, more):
     """It may answer once more; one that dies while that is awaited has the first in its store."""
     old = await succeed("upgrade", State.EXECUTING)
-
-    def say(coordinator, nth, **status):
-        message = json.dumps({"jsonrpc": "2.0", "id": 5, "result": {"status": status}})
-        answer = Answer(RECORD_VERSION, UUID, "upgrade", 5, 1.0, 0, "", nth)
-        coordinator.executor.answered(SERIAL, answer, message.encode())
-
-    say(old, 1, error=2, text="bad image")
-    await old.work.durable()
-    new = Successor(old.store, old.row)
-    working = asyncio.create_task(new.work.run())
-    await new.commands.load(new.store)
-    new.executor.load()
+    say(old, "upgrade", 1, error=2, text="bad image")
+    new = await replace(old)
     new.executor.resume(SERIAL, SESSION, [Unanswered(UUID, 0, "", 14_000_000, "upgrade")])
     assert new.left() <= 3
     if more is None:
         new.commands.get(UUID).deadline = 0.0
         new.commands.expire()
     else:
-        say(new, 2, error=more, text="")
+        say(new, "upgrade", 2, error=more, text="")
     await new.work.durable()
     row = await new.store.command(UUID)
     ended = (row.status, row.error_code, row.error_text)
     assert ended == (("failed", 2, "bad image") if more is None else ("completed", 0, ""))
-    working.cancel()
+
+
+@pytest.mark.parametrize("restarted", [False, True])
+async def test_a_file_that_was_refused_before_the_answer_fails_the_command(
+    succeed, replace, restarted
+):
+    new = await succeed("trace", State.EXECUTING, waiting_for_file=1, attach_type="pcap")
+    new.executor.answers.file_rejected(UUID, "too large")
+    assert new.state is State.EXECUTING
+    if restarted:
+        new = await replace(new)
+        new.executor.resume(SERIAL, SESSION, [Unanswered(UUID, 0, "", 60_000, "trace")])
+    say(new, "trace", 1, error=0, text="Success")
+    await new.work.durable()
+    row = await new.store.command(UUID)
+    assert (row.status, row.error_code, row.error_text) == (
+        "failed", 0, "File rejected: too large",
+    )  # fmt: skip
+    assert row.answered
+    assert not row.waiting_for_file
