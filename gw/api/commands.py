@@ -71,14 +71,11 @@ async def list_commands(request: AnyRequest, context: NamedDependency[Context]) 
 async def delete_commands(request: AnyRequest, context: NamedDependency[Context]) -> Answer:
     """Delete the commands of one device and a time span."""
     asked = query.read(request.scope, CommandsSpan)
-    await context.coordinator.request(
-        "command.delete",
-        {
-            "serial": path_serial(asked.serial_number),
-            "start": asked.start_date,
-            "end": asked.end_date,
-        },
-    )
+    serial, start, end = path_serial(asked.serial_number), asked.start_date, asked.end_date
+    files = await context.kept_files.of_commands(serial, start, end)
+    order = {"serial": serial, "start": start, "end": end}
+    await context.coordinator.request("command.delete", order)
+    await context.kept_files.deleted(files)
     return empty()
 
 

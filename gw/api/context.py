@@ -123,6 +123,12 @@ class Context:
         able = b"" if kept is None else kept.capabilities.encode()
         return Device(device_type or row.device_type, able, row.configuration.encode())
 
+    async def delete_device(self, serial: str) -> None:
+        """Delete a device with all that is kept of it, and end its session. Raises ApiError."""
+        files = await self.kept_files.of_commands(serial)
+        await self.coordinator.request("device.delete", {"serial": serial})
+        await self.kept_files.deleted(files)
+
     def public_url(self, connection: ASGIConnection[Any, Any, Any, Any]) -> str:
         """Return the URL of the api listener for clients, without a trailing slash.
 

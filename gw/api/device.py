@@ -212,7 +212,7 @@ async def delete_device(
     caller.require(Operation.DELETE_DEVICE)
     if await context.reader.device(serial) is None:
         raise ApiError(404)
-    await context.coordinator.request("device.delete", {"serial": serial})
+    await context.delete_device(serial)
     return empty()
 
 

@@ -110,7 +110,7 @@ async def _delete(context: Context, serials: Iterable[str]) -> None:
     async def work() -> None:
         for serial in todo:
             try:
-                await context.coordinator.request("device.delete", {"serial": serial})
+                await context.delete_device(serial)
             except ApiError as error:
                 if error.http != 404 and error.number != 1019:
                     raise

@@ -77,7 +77,7 @@ class KeptFiles:
     async def delete(self, uuid: str) -> bool:
         """Delete a file; False if there is none."""
         if self._in_database:
-            there = await self._reader.file(uuid) is not None
+            there = await self._reader.has_file(uuid)
             await self._coordinator.request("file.delete", {"uuid": uuid})
             return there
         try:
@@ -85,6 +85,22 @@ class KeptFiles:
         except FileNotFoundError:
             return False
         return True
+
+    async def of_commands(self, serial: str, start: int = 0, end: int = 0) -> list[str]:
+        """Return which files go when commands of a device are deleted; see `deleted`."""
+        if self._in_database:
+            return []  # there they go with their commands
+        return await self._reader.commands_with_files(serial, start=start, end=end)
+
+    async def deleted(self, files: list[str]) -> None:
+        """The commands of these files are deleted."""
+
+        def remove() -> None:
+            for uuid in files:
+                (self.folder / uuid).unlink(missing_ok=True)
+
+        if files:
+            await asyncio.to_thread(remove)
 
     def _tidy(self) -> None:
         """Delete files that are older than they are to be kept, now and then."""

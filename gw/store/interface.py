@@ -442,6 +442,12 @@ class Reader(Protocol):
     async def file(self, uuid: str) -> bytes | None:
         """The file of a command; None if the database has none."""
 
+    async def has_file(self, uuid: str) -> bool:
+        """Tell whether the database has the file of a command."""
+
+    async def commands_with_files(self, serial: str, *, start: int = 0, end: int = 0) -> list[str]:
+        """UUIDs of a device's commands that have a file, in the database or elsewhere."""
+
     async def scripts(self, *, offset: int = 0, limit: int = 100) -> list[rows.ScriptRow]:
         """By name."""
 

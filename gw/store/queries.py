@@ -382,6 +382,16 @@ class Queries(SecurityQueries):
         parts = await self._cells("SELECT content FROM files WHERE uuid = ? ORDER BY part", uuid)
         return b"".join(bytes(part[0]) for part in parts) if parts else None
 
+    async def has_file(self, uuid: str) -> bool:
+        """Tell whether the database has the file of a command."""
+        return bool(await self._cells("SELECT part FROM files WHERE uuid = ? LIMIT 1", uuid))
+
+    async def commands_with_files(self, serial: str, *, start: int = 0, end: int = 0) -> list[str]:
+        """UUIDs of a device's commands that have a file, by `submitted`."""
+        bounds, values = between("submitted", start, end)
+        sql = f"SELECT uuid FROM commands WHERE serial_number = ? AND attach_date <> 0{bounds}"
+        return [str(one) for (one,) in await self._cells(sql, serial, *values)]
+
     async def scripts(self, *, offset: int = 0, limit: int = 100) -> list[rows.ScriptRow]:
         """By name."""
         return await self._page(SCRIPT, "scripts", ("name", "id"), offset, limit)

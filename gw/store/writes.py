@@ -153,7 +153,14 @@ def _known(values: dict[str, Any], columns: Sequence[str], key: str) -> None:
         raise ValueError(f"cannot set {', '.join(wrong)}")
 
 
+_FILES_OF_COMMANDS: Final = (
+    "DELETE FROM files WHERE uuid IN (SELECT uuid FROM commands WHERE serial_number = ?"
+)
+"""Files go with their commands; a condition and a parenthesis are to follow."""
+
+
 def _delete_device(into: Statements, run: Run) -> None:
+    into.executemany(f"{_FILES_OF_COMMANDS})", ((op.serial,) for op in run))
     # `device_documents` goes with `devices`.
     for table in ("devices", "configurations", "capabilities", "commands", *TELEMETRY):
         into.executemany(
@@ -165,9 +172,11 @@ def _delete_device(into: Statements, run: Run) -> None:
 def _delete_commands(into: Statements, run: Run) -> None:
     for op in run:
         if op.uuid:
+            into.execute("DELETE FROM files WHERE uuid = ?", (op.uuid,))
             into.execute("DELETE FROM commands WHERE uuid = ?", (op.uuid,))
         elif op.serial:
             bounds, values = between("submitted", op.start, op.end)
+            into.execute(f"{_FILES_OF_COMMANDS}{bounds})", (op.serial, *values))
             into.execute(
                 f"DELETE FROM commands WHERE serial_number = ?{bounds}",  # noqa: S608
                 (op.serial, *values),

@@ -248,6 +248,19 @@ async def test_files_in_the_database(start_gateway):
     device.stop()
 
 
+async def test_files_go_with_the_commands_and_with_the_device(gateway, join):
+    device = await join("02a0a4000021", platform="switch")
+    folder = gateway.folder / "data" / "files"
+    for path in (f"commands?serialNumber={device.serial}&startDate=1", f"device/{device.serial}"):
+        command = (await send(gateway, device, "trace", network="up")).json()
+        message = await device.wait_for("trace", WAIT)
+        assert (await upload(gateway, message.params["uri"], b"captured")).status_code == 200
+        assert (folder / command["UUID"]).exists()
+        assert (await gateway.request("DELETE", path)).status_code == 200
+        assert not (folder / command["UUID"]).exists()
+        assert (await gateway.request("GET", f"command/{command['UUID']}")).status_code == 404
+
+
 @pytest.mark.operation(
     "GET /file/{uuid}", "DELETE /file/{uuid}", "owgw-upload POST /v1/upload/{uuid}"
 )

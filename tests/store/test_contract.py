@@ -414,6 +414,28 @@ async def test_delete_commands(store):
     assert await store.commands(A) == []
 
 
+async def test_files_go_with_their_commands(store):
+    for n in range(1, 7):
+        row = command(f"u{n}", B if n == 6 else A, submitted=n)
+        row.attach_date = 9 * (n != 5)
+        await write(store, ops.PutCommand(row), ops.PutFilePart(f"u{n}", 0, 1, b"x"))
+    assert await store.commands_with_files(A) == ["u1", "u2", "u3", "u4"]
+    assert await store.commands_with_files(A, start=2, end=3) == ["u2", "u3"]
+
+    async def left():
+        return [n for n in range(1, 7) if await store.has_file(f"u{n}")]
+
+    assert await left() == [1, 2, 3, 4, 5, 6]
+    await write(store, ops.DeleteCommands(uuid="u3"))
+    assert await left() == [1, 2, 4, 5, 6]
+    await write(store, ops.DeleteCommands(serial=A, start=2, end=4))
+    assert await left() == [1, 5, 6]
+    await write(store, ops.DeleteDevice(A))
+    assert await left() == [6]
+    await write(store, ops.DeleteCommands(serial=B))
+    assert await left() == []
+
+
 # documents, users, tokens
 
 

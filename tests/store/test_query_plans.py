@@ -185,6 +185,9 @@ async def ask_small_tables(read):
     await read.scripts()
     await read.script("i")
     await read.file("u")
+    await read.has_file("u")
+    await read.commands_with_files(A)
+    await read.commands_with_files(A, start=1, end=2)
     await read.configurations(A)
     await read.configurations(A, id=1)
 
