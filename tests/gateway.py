@@ -33,6 +33,8 @@ class Gateway:
         self.folder = folder
         self.pki = pki_dir
         self.settings = settings
+        self.password = PASSWORD
+        """Of the administrator; set empty before the start, the gateway makes one up."""
         self.process: subprocess.Popen[bytes] | None = None
         self.ready_file = folder / "ready.json"
         self.log_file = folder / "gw.log"
@@ -59,9 +61,8 @@ class Gateway:
             command += ["--set", f"{key}={json.dumps(value) if isinstance(value, list) else value}"]
         self.ready_file.unlink(missing_ok=True)
         with self.log_file.open("ab") as log:
-            self.process = subprocess.Popen(
-                command, stdout=log, stderr=log, env=os.environ | {"GW_ADMIN_PASSWORD": PASSWORD}
-            )
+            given = {"GW_ADMIN_PASSWORD": self.password} if self.password else {}
+            self.process = subprocess.Popen(command, stdout=log, stderr=log, env=os.environ | given)
         await self.wait_ready()
 
     async def wait_ready(self, *, without: dict[str, int] | None = None) -> dict[str, Any]:
