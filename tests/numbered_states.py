@@ -41,11 +41,20 @@ class NumberedStates:
     """
 
     def __init__(
-        self, gateway: Gateway, prefix: str, devices: int, states: int = 0, pace: float = 0.0
+        self,
+        gateway: Gateway,
+        prefix: str,
+        devices: int,
+        states: int = 0,
+        pace: float = 0.0,
+        idle_ping: float | None = None,
     ) -> None:
+        """`idle_ping`: an idle device sends a PING after so many seconds (10 at least), and leaves
+        if no PONG comes."""
         self.gateway = gateway
         self.states = states
         self.pace = pace
+        self.idle_ping = idle_ping
         self.over = asyncio.Event()
         self.count = devices
         self.serials = pki.numbered_serials(prefix, devices)
@@ -79,7 +88,7 @@ class NumberedStates:
         self.devices = [
             SimulatedDevice(
                 serial, gateway.pki, "127.0.0.1", gateway.device_port,
-                backoff_scale=0.02, keep=0, seed=number,
+                backoff_scale=0.02, keep=0, seed=number, idle_ping=self.idle_ping,
             )
             for number, serial in enumerate(self.serials)
         ]  # fmt: skip

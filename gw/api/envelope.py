@@ -17,6 +17,9 @@ _log = structlog.get_logger("gw.api")
 JSON: Final = "application/json"
 _encode = msgspec.json.Encoder().encode
 _FORBIDDEN: Final = 403
+_UNAVAILABLE: Final = 503
+_AGAIN_SECONDS: Final = 5
+"""After which a request that cannot be answered just now may be sent again."""
 
 AnyRequest = Request[Any, Any, Any]
 Answer = Response[bytes]
@@ -72,8 +75,9 @@ def failure(error: ApiError, method: str) -> Failure:
 def refuse(request: AnyRequest, error: ApiError) -> Answer:
     """Answer with the error envelope."""
     answer = document(failure(error, request.method), error.http)
-    if error.retry_after:
-        answer.headers["retry-after"] = str(error.retry_after)
+    again = error.retry_after or (_AGAIN_SECONDS if error.http == _UNAVAILABLE else 0)
+    if again:
+        answer.headers["retry-after"] = str(again)
     return answer
 
 

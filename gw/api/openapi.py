@@ -129,7 +129,10 @@ def _operation(
             "403": {"description": "No valid token, or not allowed.", "content": refused},
             "404": {"description": "It does not exist.", "content": refused},
             "500": {"description": "The gateway failed; its log says why.", "content": refused},
-            "503": {"description": "Not just now: try again.", "content": refused},
+            "503": {
+                "description": "Not just now: try again after `Retry-After` seconds.",
+                "content": refused,
+            },
             str(description.status): succeeded,
         },
     }

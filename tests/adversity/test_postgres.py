@@ -165,6 +165,7 @@ async def refused(gateway: Gateway) -> None:
     answer = await gateway.request("GET", "devices")
     assert answer.status_code == 503, answer.text
     assert "database does not answer" in answer.json()["ErrorDescription"]
+    assert int(answer.headers["retry-after"]) > 0
 
 
 async def test_a_gateway_that_starts_before_its_database_waits_for_it(
