@@ -62,12 +62,12 @@ def kafka_broker(pki_dir: Path) -> Iterator[KafkaBroker]:
 
 @pytest.fixture
 def start_kafka(pki_dir: Path) -> Iterator[Callable[..., KafkaBroker]]:
-    """Start Kafka brokers that a test may stop, kill or pause."""
+    """Start Kafka brokers that a test may stop, kill or pause; only made if `running` is false."""
     started: list[KafkaBroker] = []
 
-    def start(**settings: Any) -> KafkaBroker:
+    def start(*, running: bool = True, **settings: Any) -> KafkaBroker:
         started.append(KafkaBroker(pki_dir, **settings))
-        started[-1].create()
+        started[-1].create(running=running)
         return started[-1]
 
     yield start

@@ -18,7 +18,16 @@ from typing import Any
 
 import pytest
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
-from confluent_kafka.admin import AdminClient, NewTopic
+from confluent_kafka.admin import (
+    AclBinding,
+    AclBindingFilter,
+    AclOperation,
+    AclPermissionType,
+    AdminClient,
+    NewTopic,
+    ResourcePatternType,
+    ResourceType,
+)
 
 DEADLINE = 90.0
 USER = "gw"
@@ -81,8 +90,8 @@ class KafkaBroker:
 
     # -- life
 
-    def create(self) -> None:
-        """Make the cluster, and start it."""
+    def create(self, *, running: bool = True) -> None:
+        """Make the cluster, and start it unless `running` is false."""
         names = (*LISTENERS, "CONTROLLER")
         self.ports = dict(zip(names, _free_ports(len(names)), strict=True))
         certificate, key = self._pki / "server.pem", self._pki / "server.key"
@@ -99,7 +108,8 @@ class KafkaBroker:
             check=False, capture_output=True, text=True, cwd=self.folder,
         )  # fmt: skip
         assert made.returncode == 0, made.stdout + made.stderr
-        self.start()
+        if running:
+            self.start()
 
     def _properties(self, keystore: Path) -> dict[str, Any]:
         listeners = [f"{name}://127.0.0.1:{self.ports[name]}" for name in LISTENERS]
@@ -129,7 +139,7 @@ class KafkaBroker:
             "transaction.state.log.replication.factor": 1,
             "transaction.state.log.min.isr": 1,
             # A killed broker may come back only after its session has run out.
-            "broker.session.timeout.ms": 3000, "broker.heartbeat.interval.ms": 500,
+            "broker.session.timeout.ms": 2000, "broker.heartbeat.interval.ms": 500,
             "controlled.shutdown.enable": "false" if self._joins is None else "true",
             "authorizer.class.name": "org.apache.kafka.metadata.authorizer.StandardAuthorizer",
             "allow.everyone.if.no.acl.found": "true", "super.users": "User:ANONYMOUS",
@@ -236,9 +246,12 @@ class KafkaBroker:
         """Return a client that may do all."""
         return AdminClient({"bootstrap.servers": self.address(), "log_level": 0})
 
-    def make_topics(self, *names: str, partitions: int = 3, replication: int = 1) -> None:
-        """Make topics; one that exists stays."""
-        wanted = [NewTopic(name, partitions, replication) for name in names]
+    def make_topics(
+        self, *names: str, partitions: int = 3, replication: int = 1, **config: object
+    ) -> None:
+        """Make topics; one that exists stays. `config` has underscores where Kafka has dots."""
+        chosen = {name.replace("_", "."): str(value) for name, value in config.items()}
+        wanted = [NewTopic(name, partitions, replication, config=chosen) for name in names]
         admin = self.admin()  # held: results come only as long as it is there
         for name, made in admin.create_topics(wanted, operation_timeout=DEADLINE).items():
             fault = made.exception(DEADLINE)
@@ -251,6 +264,30 @@ class KafkaBroker:
         for one in admin.delete_topics(list(names), operation_timeout=DEADLINE).values():
             with contextlib.suppress(KafkaException):
                 one.result(DEADLINE)
+
+    def forbid_writing(self, topic: str) -> None:
+        """The user `gw` may see a topic, and not write it, from now on."""
+        rules = [
+            AclBinding(
+                ResourceType.TOPIC, topic, ResourcePatternType.LITERAL, f"User:{USER}", "*",
+                operation, permission,
+            )
+            for operation, permission in (
+                (AclOperation.DESCRIBE, AclPermissionType.ALLOW),
+                (AclOperation.WRITE, AclPermissionType.DENY),
+            )
+        ]  # fmt: skip
+        admin = self.admin()
+        for one in admin.create_acls(rules).values():
+            one.result(DEADLINE)
+        asked = AclBindingFilter(
+            ResourceType.TOPIC, topic, ResourcePatternType.LITERAL, None, None,
+            AclOperation.ANY, AclPermissionType.ANY,
+        )  # fmt: skip
+        deadline = time.monotonic() + DEADLINE
+        while len(admin.describe_acls(asked).result(DEADLINE)) < len(rules):
+            assert time.monotonic() < deadline, "the rules do not hold yet"
+            time.sleep(0.02)  # a broker learns of them some time after the controller
 
     def topics(self) -> dict[str, int]:
         """Return the number of partitions of each topic, without internal ones."""

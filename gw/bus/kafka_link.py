@@ -25,7 +25,7 @@ log = logs.get("bus")
 _FIRST_PAUSE: Final = 0.25
 _STOP_SECONDS: Final = 3.0
 """How long the old producer may take to end before its connections are cut."""
-_LOOK_SECONDS: Final = 10.0
+_LOOK_SECONDS: Final = 5.0
 """A batch that takes longer may be for a topic that was deleted meanwhile."""
 _REPLICATION: Final = 3
 _CONNECTS: Final = metrics.indexes("gw_kafka_connects_total")

@@ -22,6 +22,7 @@ SPOOL_FULL: Final = "spool_full"
 DISK: Final = "disk"
 _SEGMENT_BYTES: Final = (65_536, 8_388_608)
 """Smallest and largest segment: what is shed at once."""
+_PARTS: Final = 16
 _UNBOUNDED: Final = 1 << 62
 _RANK: Final = {topic: rank for rank, group in enumerate(SHED_ORDER) for topic in group}
 _BYTES: Final = metrics.index("gw_kafka_spool_bytes")
@@ -126,7 +127,21 @@ class Spools:
 
     def _append(self, topic: str, entries: list[Entry]) -> list[Shed]:
         shed: list[Shed] = []
-        size = sum(ENTRY_OVERHEAD + len(one.payload) for one in entries)
+        # In parts that are small beside the bound: little is shed at a time, and for nothing else.
+        limit, part, size = self._max_bytes // _PARTS, list[Entry](), 0
+        for entry in entries:
+            entry_size = ENTRY_OVERHEAD + len(entry.payload)
+            if part and size + entry_size > limit:
+                shed += self._append_part(topic, part, size)
+                part, size = [], 0
+            part.append(entry)
+            size += entry_size
+        if part:
+            shed += self._append_part(topic, part, size)
+        return shed
+
+    def _append_part(self, topic: str, entries: list[Entry], size: int) -> list[Shed]:
+        shed: list[Shed] = []
         while True:
             reason = SPOOL_FULL
             if self.bytes + size <= self._max_bytes:

@@ -94,8 +94,7 @@ async def test_sasl_over_tls(kafka_broker, tmp_path, pki_dir, mechanism):
 
 
 async def test_what_is_not_acknowledged_at_the_end_is_sent_by_the_next(start_kafka, tmp_path):
-    broker = start_kafka()
-    broker.stop()
+    broker = start_kafka(running=False)
     async with opened(broker, tmp_path, close_seconds=0.1) as bus:
         done = bus.publish_batch([message(number) for number in range(50)])
         assert not done.done()
