@@ -1,6 +1,7 @@
 """Schemas: those of others load as they are, and each problem is named with its place."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -137,6 +138,58 @@ def test_published_style_names_every_problem(published):
     }  # fmt: skip
     assert found["interfaces/0"] == '"role" is a required property'
     assert "none" in found["services"]
+
+
+WHOLE = {
+    "keywords": (
+        "$defs $id $ref $schema additionalProperties allOf anyOf const decription default enum "
+        "example examples format items maxLength maximum minItems minLength minimum oneOf pattern "
+        "patternProperties properties required type"
+    ),
+    "formats": (
+        "hostname ipv4 ipv6 uc-base64 uc-cidr uc-cidr4 uc-cidr6 uc-fqdn uc-host uc-ip uc-mac "
+        "uc-mobility uc-portrange uc-timeout uri"
+    ),
+}
+"""All that the community's schema of access points has (wlan-ucentral-schema, 132 KB)."""
+
+
+def test_published_style_has_all_that_the_published_schema_has():
+    words = set(re.findall(r'"([^"]+)"', PUBLISHED.decode()))
+    assert set(WHOLE["keywords"].split()) | set(WHOLE["formats"].split()) <= words
+
+
+@pytest.mark.parametrize(
+    ("wireless", "path", "part"),
+    [
+        ({"portal": {"mode": "server", "server": "10.0.0.1", "garden": ["a.example.org"]}}, "", ""),
+        ({"portal": {"mode": "click", "idle": 5, "terms": {}}, "roaming": True}, "", ""),
+        ({"keys": {"guest": {"key": "password", "language": "eng", "more": 1}}}, "", ""),
+        ({"forward": {"to": "10.0.0.1", "to6": "fd::1", "message": "x"}}, "", ""),
+        ({"portal": {"mode": "server", "server": "a.example.org"}}, "/portal/server", "uc-ip"),
+        ({"portal": {"mode": "server", "port": 80}}, "/portal/port", "minimum of 1024"),
+        ({"portal": {"mode": "none"}}, "/portal", "none of the alternatives"),
+        ({"portal": {"mode": "click", "garden": ["a b"]}}, "/portal/garden/0", "hostname"),
+        ({"portal": {"mode": "click", "idle": "5"}}, "/portal/idle", "integer"),
+        ({"keys": {"a/b": {"key": "short"}}}, "/keys/a~1b/key", "shorter than 8"),
+        ({"keys": {"a": {"language": "EN"}}}, "/keys/a/language", "does not match"),
+        ({"roaming": {"key": "x" * 64}}, "/roaming/key", "longer than 63"),
+        ({"roaming": 5}, "/roaming", "none of the alternatives"),
+        ({"forward": {"to6": "fd::1"}}, "/forward", '"to" is a required'),
+        ({"forward": {"to": "fd::1"}}, "/forward/to", "ipv4"),
+        ({"forward": {"to": "10.0.0.1", "to6": "10.0.0.1"}}, "/forward/to6", "ipv6"),
+    ],
+)
+def test_published_style_of_wireless(published, wireless, path, part):
+    found = problems(published, {"interfaces": [{"role": "upstream"}], "wireless": wireless})
+    assert list(found) == ([f"wireless{path}"] if path else [])
+    assert all(part in text for text in found.values())
+
+
+def test_published_style_of_raw_parts(published):
+    document = {"raw": [["set", "a.b", "c"], ["set"], "x"], "third-party": {"any": [None]}}
+    assert set(problems(published, document)) == {"raw/1", "raw/2"}
+    assert set(problems(published, {"third-party": []})) == {"third-party"}
 
 
 def test_context_is_that_of_the_reference():
