@@ -9,7 +9,8 @@ from collections.abc import Awaitable, Callable
 from gateway import Gateway
 
 from gw.security import pki
-from gw.simulator.device import Observer, SimulatedDevice
+from gw.simulator.device import SimulatedDevice
+from gw.simulator.observer import Observer
 
 WAIT = 120.0
 

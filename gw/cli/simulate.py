@@ -73,6 +73,12 @@ Examples:
               help="Neither do nor answer it.")  # fmt: skip
 @click.option("--fail", "failing", multiple=True, metavar="METHOD",
               help="Let it fail as the agent says it.")  # fmt: skip
+@click.option("--hang", "hanging", multiple=True, metavar="METHOD",
+              help="Let it not end, until an access point aborts it.")  # fmt: skip
+@click.option("--apply", "apply_seconds", type=click.FloatRange(0), default=0.0, metavar="SECONDS",
+              help="Take so long to apply; a switch hears nothing meanwhile.")  # fmt: skip
+@click.option("--runaway", type=click.IntRange(0), default=0, metavar="N",
+              help="Telemetry that nobody asked for, every N states.")  # fmt: skip
 @click.option("--repeat", type=click.IntRange(0, 100), default=0, metavar="N",
               help="Say each answer N times more.")  # fmt: skip
 @click.option("--foreign", type=click.IntRange(0), default=0, metavar="N",
@@ -116,6 +122,9 @@ def simulate(**options: Any) -> None:
         silent=frozenset(options["silents"]),
         ignored=frozenset(options["ignored"]),
         failing=frozenset(options["failing"]),
+        hanging=frozenset(options["hanging"]),
+        apply_seconds=options["apply_seconds"],
+        runaway_every=options["runaway"],
         repeats=options["repeat"],
         foreign_every=options["foreign"],
         garbage_every=options["garbage"],

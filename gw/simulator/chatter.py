@@ -94,6 +94,7 @@ def anything(
         ("venue_broadcast", venue_broadcast(serial)),
         ("ping", messages.ping(serial, uuid, uuid)),
         ("cfgpending", messages.cfgpending(serial, uuid, uuid)),
+        ("recovery", messages.recovery(serial, uuid, "v1", ["gave up"], reboot=False)),
         (RADIUS, {"radius": "acct", "data": base64.b64encode(b"\x04\x01\x00\x14" + bytes(16))}),
     ]
     method, params = chance.choice(both + (switch if platform == "switch" else ap))

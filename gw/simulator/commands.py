@@ -71,6 +71,11 @@ def _go_wrong(
     request_id: Any,
 ) -> None:
     """Let a command fail as the agent says it: what was answered at once fails a second time."""
+    if faults.reportless:
+        reaction.report = None
+    if method in faults.statusless:
+        for one in reaction.answers:
+            del one["result"]["status"]
     if method in faults.errors:
         fault = {"code": -32601, "message": "Method not found"}
         reaction.answers = [{"jsonrpc": "2.0", "id": request_id, "error": fault}]
@@ -183,7 +188,7 @@ def _access_point(
         return _script(answer_id, serial, uuid, params)
     if method == "event":
         done = answer(error=0, text="Success")
-        done.answers[0]["result"]["events"] = {}
+        done.answers[0]["result"]["events"] = {}  # the device adds what it keeps
         return done
     if method == "wifiscan":
         return answer(error=0, text="Success", resultCode=1, scan=_SCAN)

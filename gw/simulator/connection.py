@@ -99,6 +99,16 @@ class Link(WSListener):
         """See picows."""
         self.writable.set()
 
+    def pause_reading(self) -> None:
+        """Read nothing more, PINGs neither."""
+        if self.transport is not None:
+            self.transport.underlying_transport.pause_reading()
+
+    def resume_reading(self) -> None:
+        """Read on."""
+        if self.transport is not None and not self.closed.done():
+            self.transport.underlying_transport.resume_reading()
+
     def send(self, kind: WSMsgType, payload: bytes, *, fin: bool = True) -> None:
         """Send one frame; raises ConnectionError when there is no connection."""
         if self.transport is None or self._closing or self.closed.done():

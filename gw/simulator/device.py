@@ -23,11 +23,15 @@ from gw.protocol import radius_tunnel
 from gw.simulator import chatter, messages
 from gw.simulator.backoff import Backoff
 from gw.simulator.commands import Reaction, react
-from gw.simulator.configure import Memory, Outcome, config_hash, configure
+from gw.simulator.configure import Memory, Outcome, ap_id, config_hash, configure
 from gw.simulator.connection import Closed, Link, open_link
 from gw.simulator.counters import Counters
 from gw.simulator.crashes import crash_of
+from gw.simulator.events import Event, KeptEvents
 from gw.simulator.faults import GARBAGE, Drift, Faults, Garbage, Rejection, garbage
+from gw.simulator.inbox import Inbox, Incoming, Message, decode
+from gw.simulator.observer import Observer
+from gw.simulator.queues import CommandQueues, abort_seconds, queue_of
 from gw.simulator.rtty import RttyAgent, agent_of
 from gw.simulator.tls import client_context
 from gw.simulator.upload import upload
@@ -36,57 +40,12 @@ RECEIVE_LIMIT: Final[dict[messages.Platform, int]] = {"ap": 32_768, "switch": 4_
 """Longest message that the agent's buffer holds, bytes; a longer one is lost."""
 _IDLE_PING: Final[dict[messages.Platform, float]] = {"ap": 60.0, "switch": 300.0}
 _CLOSE_WAIT: Final = 5.0
+_APPLY_LIMIT: Final = 60.0
+"""After how many seconds an access point gives up applying, and says nothing."""
 _SMALL_GARBAGE: Final = [kind for kind in GARBAGE if kind not in ("bomb", "oversize")]
+_FRAMES: Final = {"binary": WSMsgType.BINARY, "stray-part": WSMsgType.CONTINUATION}
+"""Kinds of garbage that are no text frames."""
 _MISSED: Final = 10
-
-
-class _Incoming(msgspec.Struct):
-    jsonrpc: Any = msgspec.UNSET
-    method: Any = msgspec.UNSET
-    id: Any = msgspec.UNSET
-    params: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
-    result: Any = msgspec.UNSET
-    error: Any = msgspec.UNSET
-    radius: Any = msgspec.UNSET
-
-
-_decode = msgspec.json.Decoder(_Incoming).decode
-
-
-class Message:
-    """What the gateway sent: `method` ("" if it has none), `id`, and the `raw` text.
-
-    `outcome` tells what became of a configure; None for all others.
-    """
-
-    __slots__ = ("_params", "at", "id", "method", "outcome", "raw")
-
-    def __init__(self, method: str, request_id: Any, raw: bytes) -> None:
-        self.method = method
-        self.id = None if request_id is msgspec.UNSET else request_id
-        self.raw = raw
-        self.at = time.monotonic()
-        self.outcome: Outcome | None = None
-        self._params: dict[str, Any] | None = None
-
-    @property
-    def params(self) -> dict[str, Any]:
-        """The parameters as they came, also when they are compressed."""
-        if self._params is None:
-            found = orjson.loads(self.raw).get("params")
-            self._params = found if isinstance(found, dict) else {}
-        return self._params
-
-    @property
-    def config(self) -> Any:
-        """The configuration of a configure, expanded; None if there is none."""
-        params = None if self.outcome is None else self.outcome.params
-        if params is None or not isinstance(params.config, msgspec.Raw):
-            return None
-        return orjson.loads(bytes(params.config))
-
-    def __repr__(self) -> str:
-        return f"<Message {self.method or '-'} id={self.id} {len(self.raw)} bytes>"
 
 
 class SimulatedDevice:
@@ -139,7 +98,8 @@ class SimulatedDevice:
         self.action_delay = action_delay
         self.backoff = Backoff(platform, backoff_scale)
         self.counters = Counters()
-        self.received: list[Message] = []
+        self._inbox = Inbox(self.serial, keep)
+        self.received = self._inbox.received
         self.last_error: str = ""
         self.observer: Observer = Observer()
         self._pki, self._host, self._port, self._path = pki, host, port, path
@@ -164,9 +124,12 @@ class SimulatedDevice:
         """Remote terminals that this device was asked for; the last `keep` ones."""
         self._tasks: set[asyncio.Task[str]] = set()
         self._timers: set[asyncio.TimerHandle] = set()
-        self._unread: dict[str, deque[Message]] = {}
-        self._waiters: dict[str, deque[asyncio.Future[Message]]] = {}
         self._connected = asyncio.Event()
+        self._queues = CommandQueues(self._later)
+        self.events = KeptEvents()
+        """What an access point keeps until it is asked for them, or connects again."""
+        self._unheard: deque[tuple[WSMsgType, bytes, bool]] | None = None
+        """Frames that came while a switch applies; None: it does not."""
         self._boot_reason: str | None = "boot"
         self._asked: Any = 0
         self._state_file = None if state_dir is None else Path(state_dir) / f"{self.serial}.json"
@@ -179,6 +142,11 @@ class SimulatedDevice:
     def connected(self) -> bool:
         """Whether there is a connection."""
         return self._connected.is_set()
+
+    @property
+    def deaf(self) -> bool:
+        """Whether it applies a configuration, and hears nothing meanwhile."""
+        return self._unheard is not None
 
     @property
     def uuid(self) -> Any:
@@ -246,7 +214,13 @@ class SimulatedDevice:
             self.send_log("failed to load capabilities", 3)
             return
         boot, self._boot_reason = self._boot_reason, None
-        self.send("connect", self.connect_params(reason or boot or "socket"))
+        params = self.connect_params(reason or boot or "socket")
+        if self.faults.early:
+            self.send_state()
+            self.send("connect", params)
+        self.send("connect", params)
+        for event in self.events.drain():
+            self.send_event(event.kind, event.payload, event.at)
         missed, self._missed = self._missed, []
         if self.platform == "switch":
             for line in missed:
@@ -387,9 +361,13 @@ class SimulatedDevice:
             at = int(time.time()) + self.faults.clock
         self.send("event", messages.event(self.serial, kind, payload, at))
 
+    def keep_event(self, kind: str, payload: dict[str, Any]) -> None:
+        """Let something happen in an access point, which keeps the last 250 events."""
+        self.events.add(Event(int(time.time()) + self.faults.clock, kind, payload))
+
     def send_garbage(self, kind: Garbage) -> None:
         """Send what no gateway can make sense of."""
-        frame = WSMsgType.BINARY if kind == "binary" else WSMsgType.TEXT
+        frame = _FRAMES.get(kind, WSMsgType.TEXT)
         self.send_frame(frame, garbage(kind, self.serial))
 
     def send_radius(self, kind: str, packet: bytes) -> None:
@@ -411,19 +389,7 @@ class SimulatedDevice:
 
     async def wait_for(self, method: str, deadline: float = 10.0) -> Message:
         """Return the next message of `method` that no earlier wait returned; "" has no method."""
-        unread = self._unread.get(method)
-        if unread:
-            return unread.popleft()
-        waiter = asyncio.get_running_loop().create_future()
-        self._waiters.setdefault(method, deque()).append(waiter)
-        try:
-            async with asyncio.timeout(deadline):
-                message: Message = await waiter
-                return message
-        except TimeoutError:
-            raise TimeoutError(
-                f"{self.serial}: no {method} within {deadline} s; received {self.received[-5:]}"
-            ) from None
+        return await self._inbox.wait_for(method, deadline)
 
     async def wait_for_configure(self, deadline: float = 10.0) -> Message:
         """Return the next configure, done and answered; `outcome` tells how."""
@@ -435,6 +401,9 @@ class SimulatedDevice:
 
     def frame_received(self, kind: WSMsgType, payload: bytes, whole: bool) -> None:
         """Take a frame from the connection."""
+        if self._unheard is not None:
+            self._unheard.append((kind, payload, whole))
+            return
         self.counters.received += 1
         if not whole or kind == WSMsgType.CONTINUATION:
             # Agents parse each buffer as a whole message, whichever part it is (agents.md).
@@ -446,23 +415,20 @@ class SimulatedDevice:
             self._complain("failed to parse command")
             return
         try:
-            incoming = _decode(payload)
+            incoming = decode(payload)
         except msgspec.MsgspecError:
             self.counters.unparsable += 1
             self._complain("uc-proto: Failed to parse cmd\n")
             return
         method = incoming.method if isinstance(incoming.method, str) else ""
         message = Message(method, incoming.id, payload)
-        if self._keep:
-            self.received.append(message)
-            if len(self.received) > self._keep:
-                del self.received[: self._keep // 2]
+        self._inbox.note(message)
         crash = crash_of(self.platform, incoming.jsonrpc, incoming.method, incoming.params)
         if crash:
             self._crash(crash, message)
         elif method and self.faults.is_ignored(method):
             self.counters.unanswered += 1
-            self._hand_out(message)
+            self._inbox.hand_out(message)
         elif method == "configure":
             self._configure(message, incoming)
         elif method:
@@ -474,11 +440,11 @@ class SimulatedDevice:
     def _crash(self, reason: str, message: Message) -> None:
         self.counters.crashes += 1
         self.last_error = f"crash: {reason}"
-        self._hand_out(message)
+        self._inbox.hand_out(message)
         self.reboot()
         self._boot_reason = "crashlog"
 
-    def _not_a_call(self, message: Message, incoming: _Incoming) -> None:
+    def _not_a_call(self, message: Message, incoming: Incoming) -> None:
         """A switch says nothing to an `error`; an access point logs it, and answers a bad one."""
         if incoming.error is not msgspec.UNSET:
             if self.platform == "ap":
@@ -489,16 +455,48 @@ class SimulatedDevice:
                     self._say(messages.result(0, self.serial, self.memory.uuid, status))
         elif incoming.radius is msgspec.UNSET:
             self._complain("uc-proto: received invalid jsonrpc call\n")
-        self._hand_out(message)
+        self._inbox.hand_out(message)
 
     def connection_closed(self, link: Link, closed: Closed) -> None:
         """Take note of the end of a connection."""
         if link is self._link and self._connected.is_set():
             self._connected.clear()
-            self._link = None
+            self._link = self._unheard = None
             self.observer.disconnected(self, closed)
 
-    def _configure(self, message: Message, incoming: _Incoming) -> None:
+    def _configure(self, message: Message, incoming: Incoming) -> None:
+        seconds = self.faults.apply_seconds
+        if seconds <= 0:
+            self._apply(message, incoming)
+        elif self.platform == "switch":
+            self._be_deaf(seconds, lambda: self._apply(message, incoming))
+        elif seconds > _APPLY_LIMIT:
+            self.counters.unanswered += 1
+            self._inbox.hand_out(message)
+        else:
+            self._later(seconds, lambda: self._apply(message, incoming))
+
+    def _be_deaf(self, seconds: float, action: Any) -> None:
+        """Read nothing for so long, then do `action`, and hear what came meanwhile."""
+        link = self._link
+        if link is None:
+            return
+        self._unheard = deque()
+        link.pause_reading()
+
+        def hear_again() -> None:
+            if self._link is not link:
+                return
+            unheard, self._unheard = self._unheard or deque(), None
+            action()
+            link.resume_reading()
+            for frame in unheard:
+                if self._link is link:
+                    self.frame_received(*frame)
+
+        self._later(seconds, hear_again)
+
+    def _apply(self, message: Message, incoming: Incoming) -> None:
         faults = self.faults
         if self._refusals > 0:
             self._refusals -= 1
@@ -536,6 +534,10 @@ class SimulatedDevice:
         if answer is not None and outcome.applied and self.report_hash and self.config_hash:
             answer["result"]["config_hash"] = self.config_hash
         self.observer.configured(self, message)
+        if faults.drop_on_apply and outcome.applied:
+            if self._link is not None:
+                self._link.cut()
+            answer = None
         self._answer("configure", [] if answer is None else [answer], message)
 
     def _check_hash(self, outcome: Outcome) -> None:
@@ -545,7 +547,7 @@ class SimulatedDevice:
         if isinstance(params.config_hash, str):
             self.counters.hash_mismatches += params.config_hash != config_hash(params.config)
 
-    def _react(self, message: Message, incoming: _Incoming) -> None:
+    def _react(self, message: Message, incoming: Incoming) -> None:
         reaction = react(
             self.platform,
             self.serial,
@@ -555,6 +557,38 @@ class SimulatedDevice:
             params=message.params,
             faults=self.faults,
         )
+        queue = queue_of(self.platform, message.method)
+        if message.method in self.faults.hanging:
+            self._hang(reaction, message, incoming)
+        elif queue == "other":
+            seconds = self.faults.command_seconds
+            self._queues.put(queue, seconds, lambda: self._carry_out(reaction, message))
+        else:
+            self._carry_out(reaction, message)
+
+    def _hang(self, reaction: Reaction, message: Message, incoming: Incoming) -> None:
+        """Let a command not end: what runs in a queue is aborted in the end, and says so."""
+        queue = queue_of(self.platform, message.method)
+        if queue is None or queue == "administration":
+            self._answer(message.method, reaction.answers, message)
+        if queue is None:
+            return
+        status = {"error": 1, "text": "command timed out and was aborted", "resultCode": 1}
+        answer = messages.result(ap_id(incoming.id), self.serial, self.memory.uuid, status)
+
+        def aborted() -> None:
+            if queue == "other":
+                self._answer(message.method, [answer], message)
+            else:
+                self._say(answer)
+
+        seconds = abort_seconds(message.method, self.faults.abort_seconds)
+        self._queues.put(queue, seconds, aborted)
+
+    def _carry_out(self, reaction: Reaction, message: Message) -> None:
+        if message.method == "event" and self.platform == "ap" and reaction.answers:
+            result = reaction.answers[0].get("result", {})
+            result["events"] = self.events.take(message.params.get("types"))
         self._answer(message.method, reaction.answers, message)
         request_uuid = message.params.get("request_uuid")
         # What cannot be said because the connection is ending is dropped, as agents do.
@@ -573,7 +607,14 @@ class SimulatedDevice:
             )
             self._tasks.add(task)
             task.add_done_callback(self._task_ended)
-        if reaction.later or reaction.act:
+        if not reaction.later and not reaction.act:
+            return
+        if queue_of(self.platform, message.method) == "administration":
+            # One after the other, and what is under way at a restart is forgotten.
+            self._queues.put(
+                "administration", self.action_delay, lambda: self._act(reaction, message)
+            )
+        else:
             self._later(self.action_delay, lambda: self._act(reaction, message))
 
     def _open_terminal(self, params: dict[str, Any]) -> None:
@@ -593,7 +634,7 @@ class SimulatedDevice:
             self.last_error = f"{task.get_name()}: {type(error).__name__}: {error}"[:200]
 
     async def _upload(self, uri: str) -> str:
-        content = b"\xd4\xc3\xb2\xa1" + bytes(1024)
+        content = b"\xd4\xc3\xb2\xa1".ljust(self.faults.upload_bytes, b"\0")
         status = await upload(uri, self.serial, content, None)
         self.counters.uploads += status == 200
         return str(status)
@@ -636,7 +677,7 @@ class SimulatedDevice:
     def _answer(self, method: str, answers: list[dict[str, Any]], message: Message) -> None:
         if self.faults.is_silent(method) or not answers:
             self.counters.unanswered += 1
-            self._hand_out(message)
+            self._inbox.hand_out(message)
         elif self.faults.answer_delay > 0:
             self._later(self.faults.answer_delay, lambda: self._answer_now(answers, message))
         else:
@@ -645,7 +686,7 @@ class SimulatedDevice:
     def _answer_now(self, answers: list[dict[str, Any]], message: Message) -> None:
         said = [self._say(one) for one in answers * (1 + self.faults.repeats)]
         self.counters.unanswered += not all(said)
-        self._hand_out(message)
+        self._inbox.hand_out(message)
 
     def _say(self, body: dict[str, Any]) -> bool:
         """Send a message, or drop it as an agent does that is offline."""
@@ -657,17 +698,6 @@ class SimulatedDevice:
 
     def _complain(self, text: str) -> None:
         self._say(messages.notification("log", messages.log(self.serial, text, 3)))
-
-    def _hand_out(self, message: Message) -> None:
-        waiters = self._waiters.get(message.method)
-        while waiters:
-            waiter = waiters.popleft()
-            if not waiter.done():
-                waiter.set_result(message)
-                return
-        if self._keep:
-            unread = self._unread.setdefault(message.method, deque(maxlen=self._keep))
-            unread.append(message)
 
     # -- faults --------------------------------------------------------------------------------
 
@@ -700,6 +730,7 @@ class SimulatedDevice:
         self.counters.reboots += 1
         self._boot_reason = "reboot"
         self._asked = 0
+        self._queues.clear()
         if self._link is not None:
             self._link.cut()
 
@@ -714,6 +745,9 @@ class SimulatedDevice:
             self._say(messages.result(0, self.serial, self.memory.uuid, status))
         if faults.due(faults.chatter_every, count, phase):
             self._chat()
+        if faults.due(faults.runaway_every, count, phase):
+            body = chatter.telemetry(self.platform, self.serial, self.memory.uuid, ["state"])
+            self._say(messages.notification("telemetry", body))
         if faults.due(faults.reboot_every, count, phase):
             self.reboot()
         elif faults.due(faults.drop_every, count, phase):
@@ -756,19 +790,3 @@ class SimulatedDevice:
         timer = asyncio.get_running_loop().call_later(delay, run)
         self._timers.add(timer)
         return timer
-
-
-class Observer:
-    """Told of what happens to devices; a fleet counts with it. Does nothing itself."""
-
-    def connected(self, device: SimulatedDevice) -> None:
-        """After `connect` was sent."""
-
-    def disconnected(self, device: SimulatedDevice, closed: Closed) -> None:
-        """After a connection ended."""
-
-    def configured(self, device: SimulatedDevice, message: Message) -> None:
-        """After a configure was worked off, before its answer."""
-
-    def drifted(self, device: SimulatedDevice, kind: Drift) -> None:
-        """After the configuration slipped."""

@@ -28,6 +28,8 @@ Garbage = Literal[
     "oversize",
     "bomb",
     "binary",
+    "bad-radius",
+    "stray-part",
 ]
 GARBAGE: Final[tuple[Garbage, ...]] = Garbage.__args__  # type: ignore[attr-defined]
 
@@ -79,6 +81,21 @@ class Faults(msgspec.Struct, kw_only=True):
     answered already; "*" is all of them. `configure` has `reject`."""
     errors: frozenset[str] = frozenset()
     """Methods that are answered with a JSON-RPC error instead of a result."""
+    statusless: frozenset[str] = frozenset()
+    """Methods whose results have no `status`."""
+    reportless: bool = False
+    """States and health checks that are asked for are promised, and never sent."""
+    hanging: frozenset[str] = frozenset()
+    """Methods that do not end in an access point, until it aborts them."""
+    abort_seconds: float = 600.0
+    """After how long it does; a scan after 120 s at most."""
+    command_seconds: float = 0.0
+    """How long each command runs in an access point; the next one waits for it."""
+    apply_seconds: float = 0.0
+    """How long a configuration takes to apply. A switch reads and answers nothing meanwhile, PINGs
+    neither; an access point gives it up after 60 s, and says nothing."""
+    drop_on_apply: bool = False
+    """Applying restarts the network: the connection is cut, and the result is lost."""
     repeats: int = 0
     """How often each answer is said again."""
     foreign_every: int = 0
@@ -87,6 +104,12 @@ class Faults(msgspec.Struct, kw_only=True):
     """How many configures are refused, whatever is in them."""
     chatter_every: int = 0
     """One of the other messages that the agent sends unasked."""
+    runaway_every: int = 0
+    """A packet of telemetry that nobody asked for."""
+    early: bool = False
+    """A state comes before `connect`, and `connect` comes twice."""
+    upload_bytes: int = 1028
+    """Size of what is uploaded."""
     silence_after: int = 0
     """After so many states the device stays connected and says nothing more."""
     clock: int = 0
@@ -149,6 +172,10 @@ def garbage(kind: Garbage, serial: str) -> bytes:
             body = {**messages.compressed(bytes(_BOMB_BYTES), level=9), "compress_sz": 1000}
         case "binary":
             return bytes(range(256))
+        case "stray-part":
+            return b'"}}'
+        case "bad-radius":
+            return messages.encode({"radius": "auth", "data": "***"})
         case "wrong-serial":
             other = f"{int(serial, 16) ^ 0xFF00:012x}"
             return messages.encode(messages.notification("log", messages.log(other, "x", 6)))

@@ -13,8 +13,10 @@ from typing import Final
 import msgspec
 
 from gw.simulator import messages
-from gw.simulator.device import Message, Observer, SimulatedDevice
+from gw.simulator.device import SimulatedDevice
 from gw.simulator.faults import Faults
+from gw.simulator.inbox import Message
+from gw.simulator.observer import Observer
 
 _HANDSHAKES: Final = 64
 """Handshakes under way at a time: more only make each of them wait longer."""

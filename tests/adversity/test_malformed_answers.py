@@ -45,7 +45,7 @@ async def answer_badly(gateway: Gateway, serial: str) -> int:
     }
     asked = 0
     for number in range(2 * VARIANTS):
-        device._unread.clear()
+        device._inbox.forget()
         await device.connect(deadline=WAIT)
         async with asyncio.timeout(WAIT):
             while not (await gateway.get(f"device/{serial}/status"))["connected"]:

@@ -151,6 +151,7 @@ async def test_options_of_the_simulator(start_gateway, tmp_path):
     command += ["--full-speed", "--states", "20", "--chatter", "2", "--late", "0.01"]
     command += ["--silent", "leds", "--ignore", "trace", "--fail", "reboot", "--repeat", "1"]
     command += ["--foreign", "4", "--garbage", "9", "--clock", "3600", "--reject-first", "1"]
+    command += ["--apply", "0.01", "--runaway", "5", "--hang", "trace"]
     simulator = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.DEVNULL)
     try:
         async with asyncio.timeout(120):

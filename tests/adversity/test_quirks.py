@@ -14,8 +14,9 @@ import pytest
 from gateway import Gateway
 
 from gw.security import pki
-from gw.simulator.device import Message, SimulatedDevice
+from gw.simulator.device import SimulatedDevice
 from gw.simulator.faults import Faults, Rejection
+from gw.simulator.inbox import Message
 
 pytestmark = pytest.mark.e2e
 

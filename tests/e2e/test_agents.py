@@ -251,6 +251,100 @@ async def test_method_that_the_agent_does_not_know(
     assert ended["status"] == "failed"
 
 
+async def test_switch_is_deaf_while_it_applies(gateway: Gateway, join: Join) -> None:
+    """It answers nothing meanwhile; its session stays, and what was asked is answered after."""
+    device = await join("switch")
+    device.faults = Faults(apply_seconds=2.0)
+    asking = asyncio.create_task(gateway.configure(device.serial, {"unit": {"name": "slow"}}))
+    async with asyncio.timeout(WAIT):
+        while not device.deaf:
+            await asyncio.sleep(0.01)
+    device.send_healthcheck()
+    assert (await asking).json()["status"] == "completed"
+    assert device.counters.connects == 1
+    await gateway.wait_device(device.serial, configurationState="in_step")
+
+
+@BOTH
+async def test_applying_cuts_the_connection(gateway: Gateway, join: Join, platform: str) -> None:
+    """The result is lost; the uuid of the next connect is the fact to go by."""
+    device = await join(platform)
+    device.faults = Faults(drop_on_apply=True)
+    changed = await gateway.configure(device.serial, {"unit": {"name": "cut"}})
+    assert changed.json()["status"] == "completed"
+    device.faults = Faults()
+    shown = await gateway.wait_device(device.serial, configurationState="in_step")
+    assert shown["configuration"]["unit"]["name"] == "cut"
+    assert device.counters.applied == 2
+
+
+async def test_command_that_the_agent_aborts(gateway: Gateway, join: Join) -> None:
+    """The reason is shown, and the next command is sent at once."""
+    device = await join("ap")
+    device.faults = Faults(hanging=frozenset({"wifiscan"}), abort_seconds=0.1)
+    done = await ask(gateway, device, "wifiscan")
+    assert (done["status"], done["errorCode"]) == ("failed", 1)
+    assert done["errorText"] == "command timed out and was aborted"
+    assert (await ask(gateway, device, "ping"))["latency"]
+
+
+async def test_events_of_an_access_point(gateway: Gateway, join: Join) -> None:
+    """What it keeps is asked for; what piled up while it was away comes with its connect."""
+    device = await join("ap")
+    device.keep_event("wifi-frames", {"n": 1})
+    asked = await ask(gateway, device, "eventqueue", types=["wifi-frames"])
+    assert asked["results"]["events"]["wifi-frames"][0][1] == {"n": 1}
+    for number in range(300):
+        device.keep_event("client.join", {"n": number})
+    await device.drop()
+    query = "SELECT data FROM device_events WHERE serial_number = ? AND type = 'client.join'"
+    async with asyncio.timeout(WAIT):
+        while len(rows := gateway.sql(query, device.serial)) < 250:
+            await asyncio.sleep(0.05)
+    told = sorted(json.loads(data)["n"] for (data,) in rows)
+    assert told == list(range(50, 300))
+
+
+@BOTH
+async def test_result_without_status(gateway: Gateway, join: Join, platform: str) -> None:
+    device = await join(platform)
+    device.faults = Faults(statusless=frozenset({"leds", "ping"}))
+    done = await ask(gateway, device, "leds", pattern="blink")
+    assert (done["status"], done["errorText"]) == ("failed", "the answer has no status")
+    assert (await ask(gateway, device, "ping"))["latency"]
+
+
+async def test_promised_state_that_never_comes(gateway: Gateway, join: Join) -> None:
+    device = await join("ap")
+    device.faults = Faults(reportless=True)
+    asked = await ask(gateway, device, "request", message="state")
+    assert (asked["status"], asked["errorCode"]) == ("completed", 0)
+    assert (await ask(gateway, device, "ping"))["latency"]
+
+
+@BOTH
+async def test_telemetry_that_nobody_asked_for(gateway: Gateway, join: Join, platform: str) -> None:
+    """The gateway says that it is to end."""
+    device = await join(platform)
+    device.faults = Faults(runaway_every=1)
+    device.send_state()
+    stop = await device.wait_for("telemetry", WAIT)
+    assert stop.params["interval"] == 0
+
+
+@BOTH
+async def test_early_state_and_second_connect(gateway: Gateway, join: Join, platform: str) -> None:
+    """The one is counted, the other refreshes; neither costs the session."""
+    device = await join(platform)
+    device.faults = Faults(early=True)
+    await device.drop()
+    await gateway.wait_metric("gw_protocol_errors_total", 1, reason="not_connected")
+    await device.wait_connected(WAIT)
+    await device.confirm(WAIT)
+    assert (await ask(gateway, device, "ping"))["latency"]
+    assert device.counters.connects == 2
+
+
 async def test_all_in_one_place(gateway: Gateway, join: Join) -> None:
     """What both agents were sent: nothing that breaks them, nothing that they do not understand."""
     for platform in ("ap", "switch"):

@@ -19,8 +19,9 @@ import southbound_vectors as vectors
 from gateway import Gateway
 
 from gw.security import pki
-from gw.simulator.device import Message, SimulatedDevice
+from gw.simulator.device import SimulatedDevice
 from gw.simulator.faults import Faults
+from gw.simulator.inbox import Message
 
 pytestmark = pytest.mark.e2e
 

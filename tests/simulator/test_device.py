@@ -11,7 +11,8 @@ import time
 import zlib
 
 import pytest
-from picows import WSCloseCode, WSListener, WSMsgType, ws_create_server
+from few_lines_gateway import SERIAL, WAIT, Server, joined, settled
+from picows import WSCloseCode, WSMsgType
 
 from gw.protocol import messages as protocol
 from gw.security import pki
@@ -22,129 +23,6 @@ from gw.simulator.device import SimulatedDevice
 from gw.simulator.faults import GARBAGE, Faults, Rejection
 from gw.simulator.fleet import Plan, make_fleet
 from gw.simulator.upload import upload
-
-SERIAL = "02a0c9000001"
-WAIT = 20.0
-
-
-@pytest.fixture(scope="module")
-def certificates(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("pki")
-    pki.init(folder)
-    pki.device(folder, [SERIAL, *pki.numbered_serials("02a0ca", 4)])
-    return folder
-
-
-class Peer(WSListener):
-    """The gateway's end of one connection."""
-
-    def __init__(self, server, request):
-        self.server, self.request = server, request
-        self.transport = None
-
-    def on_ws_connected(self, transport):
-        self.transport = transport
-        self.server.peers.append(self)
-
-    def on_ws_frame(self, transport, frame):
-        if frame.msg_type == WSMsgType.CLOSE:
-            transport.send_close(frame.get_close_code())
-            transport.disconnect()
-        elif frame.msg_type == WSMsgType.TEXT:
-            self.server.frames.put_nowait(frame.get_payload_as_bytes())
-        elif frame.msg_type == WSMsgType.BINARY:
-            self.server.frames.put_nowait(b"binary")
-
-    def on_ws_disconnected(self, _transport):
-        self.server.ended += 1
-
-    def request_of(self, method, params, request_id=7):
-        self.send({"jsonrpc": "2.0", "id": request_id, "method": method, "params": params})
-
-    def send(self, message):
-        self.transport.send(WSMsgType.TEXT, json.dumps(message).encode())
-
-    def configure(self, uuid, config, *, pack=False, **more):
-        params = {"serial": SERIAL, "uuid": uuid, "when": 0, "config": {**config, "uuid": uuid}}
-        params |= more
-        if pack:
-            text = json.dumps(params).encode()
-            data = base64.b64encode(zlib.compress(text)).decode()
-            params = {"compress_64": data, "compress_sz": len(text)}
-        self.request_of("configure", params)
-
-
-class Server:
-    """A gateway that writes down what it hears, and says what the test tells it to."""
-
-    def __init__(self, context):
-        self.context = context
-        self.frames = asyncio.Queue()
-        self.peers = []
-        self.ended = 0
-        self.port = 0
-
-    async def start(self, port=0):
-        self.listener = await ws_create_server(
-            lambda request: Peer(self, request), "127.0.0.1", port, ssl=self.context
-        )
-        self.port = self.listener.sockets[0].getsockname()[1]
-
-    async def stop(self):
-        self.listener.close()
-        for peer in self.peers:
-            peer.transport.disconnect(graceful=False)
-        await self.listener.wait_closed()
-
-    @property
-    def peer(self):
-        return self.peers[-1]
-
-    async def message(self, method=None):
-        """Return the next message, or the next of `method`; "result" for an answer."""
-        async with asyncio.timeout(WAIT):
-            while True:
-                message = json.loads(await self.frames.get())
-                if method is None or message.get("method", "result") == method:
-                    return message
-
-
-@pytest.fixture
-async def server(certificates):
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(certificates / "server.pem", certificates / "server.key")
-    context.load_verify_locations(certificates / "ca.pem")
-    context.verify_mode = ssl.CERT_REQUIRED
-    server = Server(context)
-    await server.start()
-    yield server
-    await server.stop()
-
-
-@pytest.fixture
-async def make(server, certificates):
-    made = []
-
-    def make(serial=SERIAL, **options):
-        device = SimulatedDevice(serial, certificates, "127.0.0.1", server.port, **options)
-        made.append(device)
-        return device
-
-    yield make
-    for device in made:
-        await device.disconnect()
-        device.stop()
-
-
-async def joined(make, server, **options):
-    device = make(**options)
-    await device.connect(deadline=WAIT)
-    await server.message("connect")
-    return device
-
-
-async def settled(device):
-    await device.confirm(WAIT)
 
 
 async def test_connect_message_of_an_access_point(make, server):
