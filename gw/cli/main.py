@@ -22,6 +22,9 @@ _COMMANDS: Final = {
     "doctor": _Entry("gw.cli.doctor", "doctor", "Find what is wrong, and say what to do."),
     "config": _Entry("gw.cli.config", "config", "Show the settings and where they come from."),
     "pki": _Entry("gw.cli.pki", "pki", "Make and revoke certificates."),
+    "backup": _Entry("gw.cli.backup", "backup", "Write a backup, also while the gateway runs."),
+    "restore": _Entry("gw.cli.backup", "restore", "Put a backup back."),
+    "export": _Entry("gw.cli.export", "export", "Write what is kept as lines of JSON."),
     "migrate-store": _Entry(
         "gw.cli.migrate_store", "migrate_store", "Copy a SQLite store into PostgreSQL."
     ),

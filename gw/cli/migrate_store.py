@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from gw.cli.progress import Progress
 from gw.cli.settings_options import load, settings_options
 from gw.core.settings_loader import is_postgres_url
 
@@ -53,7 +54,7 @@ def migrate_store(
     if not file.is_file():
         raise click.ClickException(f"{file} does not exist: see --data and --from")
     for folder in {file.parent, Path(settings.run.data or file.parent)}:
-        _not_running(folder)
+        refuse_running(folder)
     copied = asyncio.run(_copy(settings, file))
     for table, rows in copied.items():
         if rows:
@@ -61,7 +62,8 @@ def migrate_store(
     click.echo(f"  {sum(copied.values()):>12,}  rows copied from {file}, and counted")
 
 
-def _not_running(folder: Path) -> None:
+def refuse_running(folder: Path) -> None:
+    """End the command if a gateway runs on a data directory."""
     from gw.supervisor_files import running_pid
 
     pid = running_pid(folder)
@@ -73,11 +75,8 @@ async def _copy(settings: Settings, file: Path) -> dict[str, int]:
     from gw.store.errors import StoreError
     from gw.store.sqlite_to_postgres import copy_store
 
-    def shown(table: str, rows: int) -> None:
-        if rows % 100_000 == 0:
-            click.echo(f"  {table}: {rows:,}", err=True)
-
     try:
-        return await copy_store(file, settings.store, shown)
+        with Progress() as progress:
+            return await copy_store(file, settings.store, progress)
     except StoreError as exc:
         raise click.ClickException(str(exc)) from None

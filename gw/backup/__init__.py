@@ -1,0 +1,1 @@
+"""Backups, exports, and what comes from another gateway: commands beside the process tree."""
