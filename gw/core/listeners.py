@@ -6,13 +6,13 @@ devices of all are one fleet (southbound.md 1.1).
 
 from __future__ import annotations
 
-import ipaddress
 import re
 from collections.abc import Iterable, Sequence
 from typing import Final
 
 import msgspec
 
+from gw.core.networks import Network, read_networks
 from gw.core.settings import CaPolicy, Devices
 
 FIRST: Final = "devices"
@@ -22,7 +22,6 @@ MAX_LISTENERS: Final = 8
 RESERVED: Final = frozenset({"api"})
 """Names that metrics use for something else."""
 
-Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 _NAME: Final = re.compile(r"[a-z0-9][a-z0-9-]{0,31}")
 _EVERY_ADDRESS: Final = frozenset({"", "*", "0.0.0.0", "::"})  # noqa: S104 - compared, not bound
 
@@ -44,6 +43,8 @@ class ListenerSettings(msgspec.Struct, frozen=True, kw_only=True):
     ca_policies: list[CaPolicy]
     unknown: str
     expired: str
+    proxy_networks: tuple[Network, ...]
+    """Where a PROXY protocol header is expected from; empty: none is."""
 
     @property
     def socket_name(self) -> str:
@@ -72,6 +73,7 @@ def device_listeners(devices: Devices) -> list[ListenerSettings]:
             ca_policies=devices.ca_policies,
             unknown=devices.unknown,
             expired=devices.expired,
+            proxy_networks=read_networks(devices.proxy_networks),
         )
     ]
     for place, one in enumerate(devices.listeners):
@@ -89,6 +91,7 @@ def device_listeners(devices: Devices) -> list[ListenerSettings]:
                 ca_policies=one.ca_policies,
                 unknown=one.unknown or devices.unknown,
                 expired=one.expired or devices.expired,
+                proxy_networks=read_networks(one.proxy_networks),
             )
         )
     return found
@@ -98,6 +101,21 @@ def listener_faults(devices: Devices) -> Iterable[tuple[str, str]]:
     """Yield what is wrong with the listeners: the setting of `devices`, and a text."""
     if len(devices.listeners) >= MAX_LISTENERS:
         yield "listeners", f"devices.listeners: there may be {MAX_LISTENERS - 1}, no more"
+        return
+    sound = True
+    for setting, name, networks in (
+        ("proxy_networks", "devices", devices.proxy_networks),
+        *(
+            ("listeners", f"devices.listeners[{place}]", one.proxy_networks)
+            for place, one in enumerate(devices.listeners)
+        ),
+    ):
+        try:
+            read_networks(networks)
+        except ValueError as error:
+            sound = False
+            yield setting, f"{name}.proxy_networks: {error}"
+    if not sound:
         return
     names = [FIRST]
     for place, one in enumerate(devices.listeners):

@@ -70,6 +70,9 @@ class Listener(Section):
     """What to do with a device that is not in the store; empty: `devices.unknown`."""
     expired: Literal["", "keep", "close"] = ""
     """What to do with a session whose certificate ends; empty: `devices.expired`."""
+    proxy_networks: list[str] = msgspec.field(default_factory=list)
+    """Networks of load balancers that put a PROXY protocol header (version 1 or 2) before TLS;
+    then nobody else may connect. Empty: there is none."""
 
 
 class Devices(Section):
@@ -99,6 +102,9 @@ class Devices(Section):
     """Two letters: country of radios that a default or provisioned configuration leaves without."""
     ca_policies: list[CaPolicy] = msgspec.field(default_factory=list)
     """Rules per issuing authority; see below the tables."""
+    proxy_networks: list[str] = msgspec.field(default_factory=list)
+    """Networks of load balancers that put a PROXY protocol header (version 1 or 2) before TLS;
+    then nobody else may connect. Empty: there is none."""
     listeners: list[Listener] = msgspec.field(default_factory=list)
     """Further listeners for devices, up to 7; see below the tables."""
     max_frame_bytes: Size = 524_288

@@ -168,52 +168,67 @@ async def open_link(
     deadline: float,
     idle_ping: float,
     preamble: bytes,
+    source: str = "",
 ) -> Link:
     """Connect and upgrade; raises OSError, ssl.SSLError, TimeoutError or WSError.
 
     `context` None means no TLS. `preamble` is written before TLS, for a PROXY header.
+    `source` is the address to connect from; empty: the system chooses.
     """
     loop = asyncio.get_running_loop()
     bare = host.strip("[]")
     authority = f"[{bare}]" if ":" in bare else bare
     options: dict[str, Any] = {}
-    if preamble:
-        options["socket_factory"] = _socket_factory(bare, port, preamble)
+    made: list[socket.socket] = []
+    if preamble or source:
+        options["socket_factory"] = _socket_factory(bare, port, preamble, source, made)
     link = Link(owner, loop)
-    async with asyncio.timeout(deadline):
-        await ws_connect(
-            lambda: link,
-            f"{'ws' if context is None else 'wss'}://{authority}:{port}{path}",
-            ssl_context=context,
-            websocket_handshake_timeout=deadline,
-            # Both agents write Host and Origin without the port.
-            extra_headers={
-                "Host": authority,
-                "Origin": authority,
-                "Sec-WebSocket-Protocol": SUBPROTOCOL,
-            },
-            max_frame_size=MAX_FRAME,
-            max_redirects=0,
-            read_buffer_init_size=4096,
-            enable_auto_ping=idle_ping > 0,
-            auto_ping_idle_timeout=idle_ping or 10,
-            auto_ping_reply_timeout=10,
-            **options,
-        )
+    try:
+        async with asyncio.timeout(deadline):
+            await ws_connect(
+                lambda: link,
+                f"{'ws' if context is None else 'wss'}://{authority}:{port}{path}",
+                ssl_context=context,
+                websocket_handshake_timeout=deadline,
+                # Both agents write Host and Origin without the port.
+                extra_headers={
+                    "Host": authority,
+                    "Origin": authority,
+                    "Sec-WebSocket-Protocol": SUBPROTOCOL,
+                },
+                max_frame_size=MAX_FRAME,
+                max_redirects=0,
+                read_buffer_init_size=4096,
+                enable_auto_ping=idle_ping > 0,
+                auto_ping_idle_timeout=idle_ping or 10,
+                auto_ping_reply_timeout=10,
+                **options,
+            )
+    except BaseException:
+        for sock in made:  # it was ours, and asyncio leaves it open
+            sock.close()
+        raise
     if link.transport is None:
         # picows returns also for a connection that ended together with its upgrade.
         raise ConnectionResetError("the connection ended with the upgrade")
     return link
 
 
-def _socket_factory(host: str, port: int, preamble: bytes) -> Callable[[Any], Any]:
+def _socket_factory(
+    host: str, port: int, preamble: bytes, source: str, made: list[socket.socket]
+) -> Callable[[Any], Any]:
+    """Return what makes connected sockets, and puts them into `made`."""
+
     async def connected(_url: Any) -> socket.socket:
         loop = asyncio.get_running_loop()
         found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
         family, kind, protocol, _, address = found[0]
         sock = socket.socket(family, kind, protocol)
+        made.append(sock)
         try:
             sock.setblocking(False)
+            if source:
+                sock.bind((source, 0))
             await loop.sock_connect(sock, address)
             await loop.sock_sendall(sock, preamble)
         except BaseException:

@@ -78,6 +78,7 @@ class SimulatedDevice:
         faults: Faults | None = None,
         path: str = "/",
         preamble: bytes = b"",
+        source: str = "",
         action_delay: float = 0.05,
         idle_ping: float | None = None,
         backoff_scale: float = 1.0,
@@ -103,7 +104,7 @@ class SimulatedDevice:
         self.last_error: str = ""
         self.observer: Observer = Observer()
         self._pki, self._host, self._port, self._path = pki, host, port, path
-        self._preamble = preamble
+        self._preamble, self._source = preamble, source
         self._idle_ping = _IDLE_PING[platform] if idle_ping is None else idle_ping
         if self.faults.silence_after:
             self._idle_ping = 0
@@ -189,6 +190,7 @@ class SimulatedDevice:
                 deadline=deadline,
                 idle_ping=self._idle_ping,
                 preamble=self._preamble,
+                source=self._source,
             )
         except Exception as exc:
             self.counters.failures += 1

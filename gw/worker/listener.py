@@ -1,4 +1,4 @@
-"""The device listener: accept, TLS handshake under admission, WebSocket upgrade.
+"""A device listener: accept, PROXY header, TLS handshake under admission, WebSocket upgrade.
 
 The listening socket is the supervisor's, so that connections wait in its backlog while a worker
 restarts. Accepting stops while as many connections as allowed wait for their handshake.
@@ -16,10 +16,13 @@ from typing import Any, Final
 from picows import WSAutoPingStrategy, WSListener, WSUpgradeRequest
 from picows.picows import WSProtocol  # type: ignore[attr-defined]  # as picows.api does
 
+from gw.core.networks import is_within
 from gw.ops import logs, metrics
+from gw.protocol.proxy_protocol import ProxyHeaderError
 from gw.worker import tls
 from gw.worker.context import WorkerContext
 from gw.worker.listener_state import ListenerState
+from gw.worker.proxy_header import has_left, take_header
 from gw.worker.session import Session
 
 log = logs.get("listener")
@@ -49,6 +52,8 @@ class _Connection:
         self.listener = listener
         self.address = address
         self.connected_at = connected_at
+        self.is_check = False
+        """A balancer speaks for itself: if it leaves then, that is no fault."""
         self.session: Session | None = None
         self.transport: asyncio.Transport | None = None
 
@@ -189,9 +194,17 @@ class DeviceListener:
         assert task is not None
         self._silent[task] = None
         try:
+            if self.state.settings.proxy_networks and not await self._take_proxy_header(
+                connection, conn, deadline
+            ):
+                connection.close()
+                return
             came = await tls.hello_came(connection, deadline)
         finally:
             self._silent.pop(task, None)
+        if came and conn.is_check and has_left(connection):
+            connection.close()
+            return
         if not came:
             connection.close()
             self._failed("timeout", conn, "no TLS hello came in time")
@@ -217,6 +230,31 @@ class DeviceListener:
             return
         counters.add(self.state.handshakes)
         counters.observe(_SECONDS, time.monotonic() - accepted)
+
+    async def _take_proxy_header(
+        self, connection: socket.socket, conn: _Connection, deadline: float
+    ) -> bool:
+        """Take the balancer's header, and the device's address from it; False: it is the end."""
+        if not is_within(conn.address, self.state.settings.proxy_networks):
+            self._failed("proxy_untrusted", conn, "it is not in proxy_networks")
+            return False
+        try:
+            header = await take_header(connection, deadline)
+        except TimeoutError:
+            self._failed("timeout", conn, "no PROXY protocol header came in time")
+            return False
+        except ProxyHeaderError as error:
+            self._failed("proxy_header", conn, f"PROXY protocol header: {error}")
+            return False
+        except OSError as error:
+            self._failed("reset", conn, _explain(error))
+            return False
+        if header is None:
+            return False  # a balancer that looks whether the port is open
+        conn.is_check = header.source is None
+        if header.source is not None:
+            conn.address = format_address(header.source)
+        return True
 
     async def _tls_handshake(
         self, connection: socket.socket, protocol: WSProtocol, deadline: float

@@ -144,7 +144,7 @@ async def hello_came(connection: socket.socket, deadline: float) -> bool:
     try:
         while True:
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, wanted)
-            if not await _readable(loop, connection, deadline):
+            if not await readable(loop, connection, deadline):
                 return False
             seen = connection.recv(_RECORD_HEADER, socket.MSG_PEEK)
             if len(seen) < _RECORD_HEADER or seen[0] != _HANDSHAKE_RECORD:
@@ -160,9 +160,10 @@ async def hello_came(connection: socket.socket, deadline: float) -> bool:
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, 1)
 
 
-async def _readable(
+async def readable(
     loop: asyncio.AbstractEventLoop, connection: socket.socket, deadline: float
 ) -> bool:
+    """Wait until a connection has something to be read, or ends; False at the deadline."""
     readable: asyncio.Future[None] = loop.create_future()
 
     def wake() -> None:
