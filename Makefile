@@ -49,8 +49,9 @@ check: build ## Look for faults without running anything: lint, format, types, l
 	deploy/dev/check-native $(BIN)/python
 
 .PHONY: bench
-bench: build ## Measure the hot paths
-	$(BIN)/python -m pytest bench --benchmark-enable --benchmark-only $(ARGS)
+bench: build ## Measure: single steps, then what messages and connections cost against their floors
+	$(BIN)/python -m pytest bench --benchmark-enable --benchmark-only
+	$(BIN)/python -m bench.figures $(ARGS)
 
 .PHONY: clean
 clean: ## Remove what build made; data and keys in var/ stay

@@ -114,8 +114,10 @@ class Producer(_End):
         body: Buffer,
         flags: int = 0,
         reserve: int = 0,
+        lazy: bool = False,
     ) -> bool:
-        """Publish a record and wake the consumer if it sleeps. False (counted as refused) if less
+        """Publish a record and wake the consumer if it sleeps; `lazy` leaves one that dozes alone
+        until a quarter of the ring is full. False (counted as refused) if less
         than `reserve` bytes would stay free. ValueError above `max_record_bytes` and for a head
         above MAX_HEAD_BYTES; OverflowError for a number that does not fit its field
         (kind, flags: u16; session, serial, reserve: u64; received_ns: i64)."""
@@ -146,10 +148,11 @@ class Consumer(_End):
         (tail <= position <= cursor); ValueError otherwise."""
     def skip_all(self) -> int:
         """Drop what is in the ring now; returns the new position."""
-    def arm(self) -> bool:
+    def arm(self, doze: bool = False) -> bool:
         """Say that the consumer is about to sleep on the eventfd. Returns False, and takes it
         back, if there are records to read. Drains the eventfd. Sleep only after True, and arm
-        again before each sleep: one True is good for one wake-up."""
+        again before each sleep: one True is good for one wake-up. `doze`: it looks again soon by
+        itself, so that lazy records need not wake it."""
     @property
     def position(self) -> int:
         """The cursor."""

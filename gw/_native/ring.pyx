@@ -16,6 +16,9 @@ Who writes what, and why it holds across a SIGKILL at any instruction:
 - `sleeping` is set by the consumer before it sleeps on the eventfd and taken by the producer
   that wakes it. Each side writes its own word, passes a sequentially consistent fence, and only
   then reads the other's word: at least one of them sees the other's write.
+- A consumer that is about to look again soon anyway only dozes (`sleeping` is 2): records that
+  can wait do not wake it, unless a quarter of the ring is full. Before it sleeps for good it says
+  1, and looks at `head` behind the fence, as ever.
 
 A record's header carries a check value made of its own fields, its offset and the ring's random
 number, so that bytes left by an earlier lap, or by a payload, never pass for a record.
@@ -44,6 +47,8 @@ cdef extern from *:
 
     #define GW_RING_MAGIC UINT64_C(0x31676e6972207767) /* "gw ring1" */
     #define GW_RING_VERSION UINT32_C(1)
+    #define GW_RING_ASLEEP 1
+    #define GW_RING_DOZING 2
 
     typedef struct {
         uint64_t magic;
@@ -198,10 +203,11 @@ cdef extern from *:
         return atomic_fetch_add_explicit(&h->consumer_generation, 1, memory_order_seq_cst) + 1;
     }
 
-    /* Called behind the store of head. */
-    static inline void gw_ring_wake(gw_ring_header *h, int wake_fd) {
+    /* Called behind the store of head. `lazy`: leave one who dozes alone. */
+    static inline void gw_ring_wake(gw_ring_header *h, int wake_fd, int lazy) {
         atomic_thread_fence(memory_order_seq_cst);
-        if (atomic_load_explicit(&h->sleeping, memory_order_relaxed) == 0) return;
+        uint32_t sleeping = atomic_load_explicit(&h->sleeping, memory_order_relaxed);
+        if (sleeping == 0 || (lazy && sleeping == GW_RING_DOZING)) return;
         if (atomic_exchange_explicit(&h->sleeping, 0, memory_order_acq_rel) == 0) return;
         const uint64_t one = 1;
         ssize_t put;
@@ -213,9 +219,10 @@ cdef extern from *:
             atomic_fetch_add_explicit(&h->wakeups, 1, memory_order_relaxed);
     }
 
-    static inline void gw_ring_publish(gw_ring_header *h, uint64_t head, int wake_fd) {
+    static inline void gw_ring_publish(
+        gw_ring_header *h, uint64_t head, int wake_fd, int lazy) {
         atomic_store_explicit(&h->head, head, memory_order_release);
-        gw_ring_wake(h, wake_fd);
+        gw_ring_wake(h, wake_fd, lazy);
     }
 
     static inline void gw_ring_awake(gw_ring_header *h) {
@@ -223,13 +230,13 @@ cdef extern from *:
     }
 
     /* Returns head, looked at after the flag is out. */
-    static inline uint64_t gw_ring_sleepy(gw_ring_header *h, int wake_fd) {
+    static inline uint64_t gw_ring_sleepy(gw_ring_header *h, int wake_fd, uint32_t how) {
         uint64_t count;
         ssize_t got;
         do {
             got = read(wake_fd, &count, sizeof count);
         } while (got < 0 && errno == EINTR);
-        atomic_store_explicit(&h->sleeping, 1, memory_order_relaxed);
+        atomic_store_explicit(&h->sleeping, how, memory_order_relaxed);
         atomic_thread_fence(memory_order_seq_cst);
         return atomic_load_explicit(&h->head, memory_order_acquire);
     }
@@ -257,6 +264,8 @@ cdef extern from *:
 
     const int PROT_READ
     const int PROT_WRITE
+    const uint32_t GW_RING_ASLEEP
+    const uint32_t GW_RING_DOZING
 
     uint64_t gw_ring_check(const gw_ring_record *record, uint64_t start, uint64_t key) nogil
     int gw_ring_create(uint64_t capacity, uint64_t header_bytes) nogil
@@ -274,10 +283,12 @@ cdef extern from *:
     uint64_t gw_ring_consumer_generation(gw_ring_header *header) nogil
     uint64_t gw_ring_new_producer(gw_ring_header *header) nogil
     uint64_t gw_ring_new_consumer(gw_ring_header *header) nogil
-    void gw_ring_wake(gw_ring_header *header, int wake_fd) nogil
-    void gw_ring_publish(gw_ring_header *header, uint64_t head, int wake_fd) nogil
+    void gw_ring_wake(gw_ring_header *header, int wake_fd, int lazy) nogil
+    void gw_ring_publish(
+        gw_ring_header *header, uint64_t head, int wake_fd, int lazy
+    ) nogil
     void gw_ring_awake(gw_ring_header *header) nogil
-    uint64_t gw_ring_sleepy(gw_ring_header *header, int wake_fd) nogil
+    uint64_t gw_ring_sleepy(gw_ring_header *header, int wake_fd, uint32_t how) nogil
     int gw_ring_dup(int fd) nogil
     int gw_ring_nonblocking(int fd) nogil
     void gw_ring_close_fd(int fd) nogil
@@ -523,7 +534,7 @@ cdef class Producer(_End):
         self._generation = gw_ring_new_producer(self._header)
         # The predecessor may have died between publishing and waking.
         if self._head != self._seen_tail:
-            gw_ring_wake(self._header, self._wake_fd)
+            gw_ring_wake(self._header, self._wake_fd, False)
 
     def push(
         self,
@@ -535,6 +546,7 @@ cdef class Producer(_End):
         body,
         uint16_t flags=0,
         uint64_t reserve=0,
+        bint lazy=False,
     ) -> bool:
         """Publish a record and wake the consumer if it sleeps; False if there is no room."""
         cdef Py_buffer view
@@ -542,12 +554,13 @@ cdef class Producer(_End):
             return self._push(
                 kind, session, serial, received_ns, head,
                 PyBytes_AS_STRING(body), <uint64_t>PyBytes_GET_SIZE(body), flags, reserve,
+                lazy,
             )
         PyObject_GetBuffer(body, &view, PyBUF_SIMPLE)
         try:
             return self._push(
                 kind, session, serial, received_ns, head,
-                <const char *>view.buf, <uint64_t>view.len, flags, reserve,
+                <const char *>view.buf, <uint64_t>view.len, flags, reserve, lazy,
             )
         finally:
             PyBuffer_Release(&view)
@@ -572,6 +585,7 @@ cdef class Producer(_End):
         uint64_t body_len,
         uint16_t flags,
         uint64_t reserve,
+        bint lazy,
     ) except -1:
         self._open()
         cdef uint64_t head_len = <uint64_t>PyBytes_GET_SIZE(head)
@@ -612,7 +626,10 @@ cdef class Producer(_End):
         if body_len:
             memcpy(at + _RECORD_HEADER + head_len, body, body_len)
         self._head += total
-        gw_ring_publish(self._header, self._head, self._wake_fd)
+        if lazy and self._head - self._seen_tail > self._capacity // 4:
+            self._look_at_tail()
+            lazy = self._head - self._seen_tail <= self._capacity // 4
+        gw_ring_publish(self._header, self._head, self._wake_fd, lazy)
         return True
 
     @property
@@ -747,10 +764,12 @@ cdef class Consumer(_End):
         gw_ring_give_back(self._header, head)
         return head
 
-    def arm(self) -> bool:
+    def arm(self, bint doze=False) -> bool:
         """Say that the consumer is about to sleep; False, and taken back, if records are there."""
         self._mine()
-        cdef uint64_t head = gw_ring_sleepy(self._header, self._wake_fd)
+        cdef uint64_t head = gw_ring_sleepy(
+            self._header, self._wake_fd, GW_RING_DOZING if doze else GW_RING_ASLEEP
+        )
         if head == self._cursor:
             return True
         gw_ring_awake(self._header)

@@ -28,6 +28,8 @@ log = logs.get("intake")
 _RECORDS: Final = 256
 """Treated in one turn, about."""
 _BYTES: Final = 2_097_152
+_DOZE_SECONDS: Final = 0.004
+"""Between two looks while messages come: each would cost a wake-up on both sides otherwise."""
 _LOOK_SECONDS: Final = 0.1
 """A producer that died between publishing and waking is noticed by looking."""
 _RETRY_SECONDS: Final = 1.0
@@ -129,12 +131,13 @@ class Intake:
             found = await self._next()
             if found:
                 await self._take(found)
+            elif self._stopping:
+                return
+            if len(found) >= _RECORDS or self._stopping:
                 # Let the committer, the API and the timers have their turn.
                 await asyncio.sleep(0)
-                continue
-            if self._stopping:
-                return
-            await self._sleep()
+            else:
+                await self._sleep(doze=bool(found))
 
     async def _next(self) -> list[Found]:
         """Return what comes next: the spool holds what is older than anything in the queues."""
@@ -150,13 +153,16 @@ class Intake:
                 return found
         return in_order([(one, one.place.taken) for one in self._queues], _RECORDS, _BYTES)
 
-    async def _sleep(self) -> None:
+    async def _sleep(self, *, doze: bool) -> None:
+        """Sleep until there are records, or for a moment (`doze`) in which messages gather."""
         self._wake.clear()
-        armed = [queue.arm() for queue in self._queues]
-        if not all(armed):
+        armed = [queue.arm(doze) for queue in self._queues]
+        spooled = self._spool is not None and self._spool.unread
+        if spooled or self._stopping or not all(armed):
+            await asyncio.sleep(0)
             return
         try:
-            async with asyncio.timeout(_LOOK_SECONDS):
+            async with asyncio.timeout(_DOZE_SECONDS if doze else _LOOK_SECONDS):
                 await self._wake.wait()
         except TimeoutError:
             return

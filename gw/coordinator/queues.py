@@ -80,12 +80,15 @@ class Queue:
             return [], False
         return found, ring.position < ring.tail + ring.depth_bytes
 
-    def arm(self) -> bool:
-        """Get ready to sleep until there is something behind what was taken; False: there is."""
+    def arm(self, doze: bool = False) -> bool:
+        """Get ready to sleep until there is something behind what was taken; False: there is.
+
+        `doze`: the next look comes soon anyway, so that messages need not wake.
+        """
         start = max(self.place.taken, self.ring.tail)
         if self.ring.position != start:
             self.ring.seek(start)
-        return self.ring.arm()
+        return self.ring.arm(doze)
 
     def give_back(self, position: int) -> None:
         """Nobody needs what is up to `position` any more."""

@@ -17,6 +17,8 @@ from gw.ops import metrics
 _REFUSED: Final = metrics.index("gw_queue_refused_total")
 _WAITS: Final = metrics.index("gw_queue_waits_total")
 _RETRY_SECONDS: Final = 0.005
+_LAZY: Final = frozenset((Kind.MESSAGE, Kind.DEVICE_PING))
+"""Kinds that nobody waits for: a coordinator that looks again soon is not woken for them."""
 
 
 class Pausable(Protocol):
@@ -88,7 +90,8 @@ class Uplink:
             raise ValueError(f"a record of {len(body)} bytes is too large for the queue")
         if not self._held:
             reserve = self._reserve if owner is not None else 0
-            if self._ring.push(kind, session, serial, received_ns, head, body, 0, reserve):
+            lazy = kind in _LAZY
+            if self._ring.push(kind, session, serial, received_ns, head, body, 0, reserve, lazy):
                 return
             if owner is not None:
                 self._pause(session, owner)
@@ -101,7 +104,7 @@ class Uplink:
     def offer(self, kind: Kind, session: int, serial: int, received_ns: int, head: bytes) -> bool:
         """Publish a record that may be left out: False if the reserve would be touched."""
         return not self._held and self._ring.push(
-            kind, session, serial, received_ns, head, b"", 0, self._reserve
+            kind, session, serial, received_ns, head, b"", 0, self._reserve, kind in _LAZY
         )
 
     def _pause(self, session: int, owner: Pausable) -> None:

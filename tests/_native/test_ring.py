@@ -35,8 +35,8 @@ class Pair:
         self.producer = ring.Producer(self.memfd, self.wake)
         self.consumer = ring.Consumer(self.memfd, self.wake)
 
-    def push(self, body: bytes = b"body", *, reserve: int = 0) -> bool:
-        return self.producer.push(1, 2, 3, 4, b"head", body, reserve=reserve)
+    def push(self, body: bytes = b"body", *, reserve: int = 0, lazy: bool = False) -> bool:
+        return self.producer.push(1, 2, 3, 4, b"head", body, reserve=reserve, lazy=lazy)
 
     def write(self, at: int, data: bytes) -> None:
         """Damage the memory at stream offset `at`."""
@@ -341,6 +341,34 @@ def test_only_a_sleeper_is_woken_and_once(pair: Pair) -> None:
     assert not pair.awake(), "arm drains"
 
 
+def test_who_dozes_is_woken_only_by_what_cannot_wait(pair: Pair) -> None:
+    assert pair.consumer.arm(doze=True)
+    assert pair.push(lazy=True)
+    assert not pair.awake()
+    assert not pair.consumer.arm(doze=True), "there is a record to read"
+    assert len(pair.consumer.read()) == 1
+    assert pair.consumer.arm(doze=True)
+    assert pair.push(lazy=True)
+    assert pair.push()
+    assert pair.awake()
+    assert len(pair.consumer.read()) == 2
+    assert pair.consumer.arm()
+    assert pair.push(lazy=True)
+    assert pair.awake(), "who sleeps is woken by everything"
+
+
+def test_who_dozes_is_woken_before_the_ring_is_full(pair: Pair) -> None:
+    # Not committed, and committed without the producer having looked.
+    for _ in range(3):
+        assert pair.consumer.arm(doze=True)
+        while not pair.awake():
+            assert pair.producer.used <= CAPACITY // 4
+            assert pair.push(bytes(100), lazy=True)
+        assert CAPACITY // 4 < pair.producer.used < CAPACITY // 2
+        pair.consumer.read()
+        pair.consumer.commit(pair.consumer.position)
+
+
 def test_a_full_eventfd_is_readable_all_the_same(pair: Pair) -> None:
     assert pair.consumer.arm()
     os.eventfd_write(pair.wake, 2**64 - 2)
@@ -579,7 +607,7 @@ class RingModel(RuleBasedStateMachine):
         self.head = self.tail = self.cursor = 0
         self.refused = self.wakeups = 0
         self.generations = [1, 1]
-        self.sleeping = False
+        self.sleeping = self.dozing = False
 
     def teardown(self) -> None:
         if hasattr(self, "pair"):
@@ -604,6 +632,7 @@ class RingModel(RuleBasedStateMachine):
         size=st.integers(0, 2000) | st.integers(0, 60),
         fill=st.integers(0, 255),
         reserve=st.sampled_from([0, 0, 0, 512, 2048]),
+        lazy=st.booleans(),
     )
     def push(
         self,
@@ -616,6 +645,7 @@ class RingModel(RuleBasedStateMachine):
         size: int,
         fill: int,
         reserve: int,
+        lazy: bool,
     ) -> None:
         body = bytes([fill]) * size
         size = taken(head, body)
@@ -625,7 +655,7 @@ class RingModel(RuleBasedStateMachine):
                 self.pair.producer.push(*fields)
             return
         fits = self.capacity - (self.head - self.tail) - size >= reserve
-        assert self.pair.producer.push(*fields, flags=flags, reserve=reserve) is fits
+        assert self.pair.producer.push(*fields, flags=flags, reserve=reserve, lazy=lazy) is fits
         if not fits:
             self.refused += 1
             return
@@ -643,7 +673,9 @@ class RingModel(RuleBasedStateMachine):
             )
         )
         self.head += size
-        self.woken()
+        can_wait = self.head - self.tail <= self.capacity // 4
+        if not (self.dozing and lazy and can_wait):
+            self.woken()
 
     @rule(max_records=st.integers(1, 5) | st.just(256), max_bytes=st.integers(-1, 5000))
     def read(self, max_records: int, max_bytes: int) -> None:
@@ -688,10 +720,11 @@ class RingModel(RuleBasedStateMachine):
         self.cursor = self.tail = self.head
         self.entries = []
 
-    @rule()
-    def arm(self) -> None:
+    @rule(doze=st.booleans())
+    def arm(self, doze: bool) -> None:
         # Armed already and not woken: arming again changes nothing.
-        self.sleeping = self.pair.consumer.arm()
+        self.dozing = doze
+        self.sleeping = self.pair.consumer.arm(doze)
         assert self.sleeping is (self.cursor == self.head)
         assert not self.pair.awake()
 
