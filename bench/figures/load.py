@@ -70,17 +70,18 @@ class Load:
 
     @staticmethod
     async def _settled(device: SimulatedDevice) -> None:
-        """Wait until a device has a configuration."""
-        while not device.uuid or device.config_hash is None:
+        """Wait until a device has the configuration that the gateway makes for it."""
+        if not device.counters.configures:
             await device.wait_for_configure(DEADLINE)
 
     def _state(self, device: SimulatedDevice) -> bytes:
-        """Return a state message of 6 KB; the same one each time, for clients cost CPU as well."""
-        if device.serial not in self._states:
+        """Return a state message of 6 KB; made once, for clients cost CPU as well."""
+        key = f"{device.serial} {device.uuid} {device.config_hash}"
+        if key not in self._states:
             template = messages.StateTemplate(device.serial, "ap", random.Random(1))
-            params = template.params(1, device.uuid or 1, device.config_hash)
-            self._states[device.serial] = messages.state_message(params, compress=False)
-        return self._states[device.serial]
+            params = template.params(1, device.uuid, device.config_hash)
+            self._states[key] = messages.state_message(params, compress=False)
+        return self._states[key]
 
 
 async def main() -> None:
