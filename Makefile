@@ -37,7 +37,7 @@ test: check ## Check, then run all tests but the long ones
 	deploy/dev/test-all $(TEST_PROCESSES) $(ARGS)
 
 .PHONY: soak
-soak: build ## Run the long tests (SOAK_SECONDS=600)
+soak: build ## Run the long tests (SOAK_SECONDS=600, SOAK_FAULTS=10 of each kind)
 	$(BIN)/python -m pytest -m soak --timeout 0 $(ARGS)
 
 .PHONY: check

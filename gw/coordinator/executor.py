@@ -380,12 +380,10 @@ class Executor:
             command.kind, arrived=arrived, waits=waits, attempts=one.attempts, limit=limit
         )
         if to is State.PENDING:
-            again = time.time()
-            if one.session:
-                again += self._settings.retry_seconds
+            pause = self._settings.retry_seconds if one.session else 0.0
             one.session = 0
             self._commands.postponed(one.uuid, reason)
-            self.waiting.put(one, again)
+            self.waiting.put(one, pause=pause)
         else:
             self._commands.finish(one.uuid, State.FAILED, error_text=reason)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
-from typing import Final
+from typing import Final, NamedTuple
 
 from gw.coordinator.commands import Commands, Open
 from gw.coordinator.presence import Presence
@@ -33,6 +33,20 @@ Free = Callable[[Shadow, Command], bool]
 """Tells whether a device that is here may be sent a command now."""
 
 
+class _Due(NamedTuple):
+    """When a command may be sent: a time that an operator named, and the end of a pause.
+
+    The pause is by the monotonic clock, so that it stays as long as it is when the other is set.
+    """
+
+    at: float
+    not_before: float
+
+    def come(self) -> bool:
+        """Tell whether that is now."""
+        return self.at <= time.time() and self.not_before <= time.monotonic()
+
+
 class Waiting:
     """Brings commands that wait on their way."""
 
@@ -53,16 +67,16 @@ class Waiting:
         self._late_seconds = late_seconds
         self._free = free
         self._send = send
-        self._waiting: dict[str, dict[str, float]] = {}
-        """By device: commands that wait, and the Unix time from which they may be sent."""
+        self._waiting: dict[str, dict[str, _Due]] = {}
+        """By device: commands that wait, and until when."""
         self._looking: dict[str, asyncio.Task[None]] = {}
         """By device: who looks through what waits for it; one at a time."""
         self._reads = asyncio.Semaphore(_AT_A_TIME)
         self.configure_later: Later | None = None
 
-    def put(self, one: Open, at: float) -> None:
-        """Let a pending command wait until `at`, Unix seconds."""
-        self._waiting.setdefault(one.serial, {})[one.uuid] = at
+    def put(self, one: Open, at: float = 0.0, *, pause: float = 0.0) -> None:
+        """Let a pending command wait until `at`, Unix seconds, and for `pause` seconds at least."""
+        self._waiting.setdefault(one.serial, {})[one.uuid] = _Due(at, time.monotonic() + pause)
 
     def remove(self, one: Open) -> None:
         """A command waits no more."""
@@ -85,12 +99,12 @@ class Waiting:
         """Look for commands whose time has come, or is up; called once a second."""
         now = time.time()
         for serial, waiting in list(self._waiting.items()):
-            if any(self._ripe(uuid, at, now) for uuid, at in waiting.items()):
+            if any(self._ripe(uuid, due, now) for uuid, due in waiting.items()):
                 self._look(serial)
 
-    def _ripe(self, uuid: str, at: float, now: float) -> bool:
+    def _ripe(self, uuid: str, due: _Due, now: float) -> bool:
         one = self._commands.get(uuid)
-        if one is None or at > now:
+        if one is None or not due.come():
             return one is None
         here = self._presence.of(one.serial) is not None
         return here or one.name == CONFIGURE or self._too_late(one, now)
@@ -107,13 +121,13 @@ class Waiting:
 
     async def _next(self, serial: str) -> None:
         """Send what waits for a device and may go now, oldest first."""
-        for uuid, at in list(self._waiting.get(serial, {}).items()):
+        for uuid, due in list(self._waiting.get(serial, {}).items()):
             now = time.time()
             one = self._commands.get(uuid)
             if one is None:
                 self._waiting.get(serial, {}).pop(uuid, None)
                 continue
-            if at > now:
+            if not due.come():
                 continue
             if one.name != CONFIGURE and self._too_late(one, now):
                 self.remove(one)

@@ -123,6 +123,8 @@ DECISIONS = [
      Hold(rules.HOLD_SPACED)),
     ("fifth send", STORED | {"sends": 4, "last_sent": NOW - 60}, (50, "", STATE),
      Send(1000, "retry")),
+    ("fourth send, sent by a clock that was put back", STORED | {"sends": 3, "last_sent": NOW + 30},
+     (50, "", STATE), Send(1000, "retry")),
     ("no send left", STORED | {"sends": 6}, (50, "", STATE), Hold(rules.HOLD_LIMIT)),
     ("no send left for a change", PENDING | {"sends": 6}, (50, "", STATE), Hold(rules.HOLD_LIMIT)),
 ]  # fmt: skip

@@ -79,10 +79,12 @@ class Writes:
         await self._completed(answer)
 
     async def _completed(self, answer: httpx.Response) -> bool:
-        if answer.status_code == 200 and answer.json()["status"] == "completed":
-            self.answered.add(answer.json()["UUID"])
+        found = answer.json()
+        if answer.status_code == 200 and found["status"] == "completed":
+            self.answered.add(found["UUID"])
             return True
-        self.refused[f"{answer.status_code} {answer.text[:70]}"] += 1
+        what = found["status"] if answer.status_code == 200 else found["ErrorDescription"][:60]
+        self.refused[f"{answer.status_code} {what}"] += 1
         await asyncio.sleep(0.05)
         return False
 
