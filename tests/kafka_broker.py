@@ -264,6 +264,10 @@ class KafkaBroker:
         for one in admin.delete_topics(list(names), operation_timeout=DEADLINE).values():
             with contextlib.suppress(KafkaException):
                 one.result(DEADLINE)
+        deadline = time.monotonic() + DEADLINE
+        while self.topics().keys() & set(names):
+            assert time.monotonic() < deadline, f"{names} are still there"
+            time.sleep(0.02)  # a broker learns of it some time after the controller
 
     def forbid_writing(self, topic: str) -> None:
         """The user `gw` may see a topic, and not write it, from now on."""

@@ -276,9 +276,12 @@ async def test_a_topic_that_is_forbidden_costs_only_itself(kafka_broker, tmp_pat
 async def test_a_deleted_topic_is_made_again(kafka_broker, tmp_path):
     names = prefix()
     async with opened(kafka_broker, tmp_path, topic_prefix=names, spool_after_seconds=0.5) as bus:
-        await bus.publish_batch([message(1)])
-        await asyncio.to_thread(kafka_broker.delete_topics, names + STATE)
         async with asyncio.timeout(DEADLINE):
-            await bus.publish_batch([message(2)])
+            await bus.publish_batch([message(1)])
+            await asyncio.to_thread(kafka_broker.delete_topics, names + STATE)
+            # More than one: the first may still be taken by what is about to be deleted.
+            stream = Stream(bus)
+            await until(lambda: kafka_broker.topics().keys() >= {names + STATE})
+            total = await stream.end()
         found = await read_all(kafka_broker, names + STATE, 1)
-    assert numbers(found) == [2]
+    assert firsts(numbers(found, 9))[-1] == total - 1
