@@ -98,9 +98,17 @@ async def start_gateway(
 
 
 @pytest.fixture(scope="module")
-def module_gateway(tmp_path_factory: pytest.TempPathFactory, pki_dir: Path) -> Iterator[Gateway]:
+def module_settings() -> dict[str, object]:
+    """Settings of the module's gateway; modules may have their own."""
+    return {}
+
+
+@pytest.fixture(scope="module")
+def module_gateway(
+    tmp_path_factory: pytest.TempPathFactory, pki_dir: Path, module_settings: dict[str, object]
+) -> Iterator[Gateway]:
     """A gateway for all tests of a module; see `shared_gateway`."""
-    gateway = Gateway(tmp_path_factory.mktemp("gateway"), pki_dir)
+    gateway = Gateway(tmp_path_factory.mktemp("gateway"), pki_dir, **module_settings)
     asyncio.run(gateway.start())
     yield gateway
     if gateway.process is not None:

@@ -124,7 +124,10 @@ async def _answer(
     parallel: bool = False,
     seconds: float = COMMANDS[_NAME].seconds,
 ) -> Answer:
-    """Run the command; the answer is the device's `result` alone."""
+    """Run the command; the answer is the device's `result` alone.
+
+    If that says nothing of packages, it is the command, as for the others.
+    """
     await check_device(context, serial, _NAME)
     arguments = {
         "serial": serial,
@@ -134,6 +137,7 @@ async def _answer(
         "parallel": parallel,
     }
     row = await carry_out(context, arguments, params, seconds)
-    if not row.answered:
+    found = msgspec.json.decode(row.results)
+    if not (row.answered and isinstance(found, dict) and isinstance(found.get("status"), dict)):
         return outcome(request, row, strict=True)
     return document(msgspec.Raw(row.results.encode()))

@@ -52,7 +52,7 @@ class Answers:
             "results": outcome.results,
             "execution_ms": answer.elapsed_ms,
         }
-        if outcome.error != 0:
+        if outcome.failed:
             if one.name == "upgrade" and answer.nth == 1:
                 self._commands.note(one.uuid, answered=int(time.time()), **values)
                 self.await_more(one, {"status": State.FAILED, **values})
@@ -83,7 +83,7 @@ class Answers:
 
     def _more(self, one: Open, outcome: Outcome) -> None:
         """A second answer while the file is awaited: the script's end, or its failure."""
-        if outcome.error != 0:
+        if outcome.failed:
             self._commands.finish(
                 one.uuid,
                 State.FAILED,

@@ -260,6 +260,10 @@ class Keeper:
 
         self._work.then(ask)
 
+    def _probe_ended(self, shadow: Shadow) -> None:
+        shadow.probe = ""
+        self._probes.pop(shadow.serial, None)
+
     # -- answers
 
     def answered(
@@ -383,7 +387,7 @@ class Keeper:
 
     def probed(self, shadow: Shadow, session: DeviceSession, message: bytes) -> None:
         """A device answered our `ping`: its result names the active configuration."""
-        shadow.probe = ""
+        self._probe_ended(shadow)
         uuid, content = rules.read_active(message)
         if uuid:
             self.report(shadow, session, Report(uuid, content, Source.RESULT))
@@ -394,7 +398,7 @@ class Keeper:
         The next report decides anew.
         """
         if shadow.probe == command:
-            shadow.probe = ""
+            self._probe_ended(shadow)
         flight = shadow.in_flight
         if flight is None or flight.command != command:
             return
@@ -419,7 +423,7 @@ class Keeper:
         An operator who waits goes on waiting: the device may be restarting its network, and its
         next connect then settles the change.
         """
-        shadow.probe = ""
+        self._probe_ended(shadow)
         if shadow.in_flight is not None:
             self._lost(shadow, shadow.in_flight, "the connection was lost before an answer came")
 
@@ -460,10 +464,9 @@ class Keeper:
             self._lost(shadow, flight, text)
             if not flight.system:
                 self._commands.tell(flight.command, states.PENDING)
-        for serial, (shadow, deadline) in list(self._probes.items()):
+        for shadow, deadline in list(self._probes.values()):
             if now >= deadline:
-                del self._probes[serial]
-                shadow.probe = ""
+                self._probe_ended(shadow)
 
     def forget(self, shadow: Shadow) -> None:
         """The device is deleted: nothing about it is waited for."""

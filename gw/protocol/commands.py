@@ -436,6 +436,13 @@ class Outcome(msgspec.Struct):
     text: str
     results: str
     """The `result`, as JSON text; {"error": ...} for a JSON-RPC error."""
+    unclear: bool = False
+    """The device did not say how it ended: that is no success, and no error of its either."""
+
+    @property
+    def failed(self) -> bool:
+        """True unless the device said that it did what was asked."""
+        return self.unclear or self.error != 0
 
 
 NO_STATUS: Final = "the answer has no status"
@@ -461,7 +468,9 @@ def read_answer(name: str, message: bytes) -> Outcome:
         results = msgspec.json.encode(result).decode()
     status = result.get("status") if isinstance(result, dict) else None
     if not isinstance(status, dict):
-        return Outcome(0, "", results) if name == "ping" else Outcome(1, NO_STATUS, results)
+        if name == "ping":
+            return Outcome(0, "", results)
+        return Outcome(0, NO_STATUS, results, unclear=True)  # northbound.md 3
     error = status.get("error", 0)
     if isinstance(error, str) and isinstance(status.get("result"), int):
         error = status["result"]  # a script that ended with a code, and no name for it

@@ -9,6 +9,7 @@ from gw._native import config_hash
 from gw.bus.envelopes import Envelope
 from gw.bus.null import NullBus
 from gw.coordinator import commands as states
+from gw.coordinator import keeper
 from gw.coordinator.announcer import Announcer
 from gw.coordinator.commands import Commands
 from gw.coordinator.keeper import Keeper
@@ -575,6 +576,26 @@ async def test_probe_that_finds_the_queue_full_is_asked_again(node):
     node.links.full = False
     await node.report(node.shadow.row.pending_uuid)
     assert [one.method for one in node.sent] == ["ping"]
+
+
+@pytest.mark.parametrize("how", ["answered", "unsent", "session", "time"])
+async def test_nothing_is_kept_of_a_probe_that_ended(node, monkeypatch, how):
+    monkeypatch.setattr(keeper, "_PROBE_SECONDS", 0)
+    node.shadow.set(node.work, device_type="switch")
+    await node.change(NEW, "c1")
+    node.attach(STORED_UUID)
+    await node.report(node.shadow.row.pending_uuid)
+    assert node.shadow.probe
+    match how:
+        case "answered":
+            node.keeper.probed(node.shadow, node.session, b'{"result":{}}')
+        case "unsent":
+            node.keeper.unsent(node.shadow, node.shadow.probe, "lost")
+        case "session":
+            node.keeper.session_changed(node.shadow)
+        case "time":
+            node.keeper.expire()
+    assert (node.shadow.probe, node.keeper._probes) == ("", {})
 
 
 async def test_cancelled_change_is_gone(node):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 
+import httpx
 import pytest
 from gateway import Gateway
 
@@ -17,10 +18,16 @@ pytestmark = pytest.mark.e2e
 WAIT = 60.0
 
 
+@pytest.fixture(scope="module")
+def module_settings() -> dict[str, object]:
+    """Devices may owe few answers."""
+    return {"devices.max_outstanding": 2}
+
+
 @pytest.fixture
-async def gateway(start_gateway) -> Gateway:
-    """A gateway whose devices may owe few answers."""
-    return await start_gateway(**{"devices.max_outstanding": 2})
+async def gateway(shared_gateway: Gateway) -> Gateway:
+    """One gateway for the module."""
+    return shared_gateway
 
 
 def answer(device: SimulatedDevice, request: object, **status: object) -> None:
@@ -47,3 +54,32 @@ async def test_the_oldest_of_too_many_ends_with_a_reason(gateway, join):
     answer(device, requests[0], error=0, package="iperf3")
     await gateway.wait_metric("gw_protocol_errors_total", 1, reason="foreign_answer")
     assert (await gateway.get(f"command/{ended['UUID']}"))["status"] == "failed"
+
+
+@pytest.mark.parametrize("name", ["leds", "package"])
+async def test_answers_that_are_no_result(gateway, join, name):
+    """A JSON-RPC error is the device's refusal; without a status it is neither that nor success."""
+    device = await join("02a0a4000012", faults=Faults(silent=frozenset({name})))
+
+    async def ask(**answer: object) -> httpx.Response:
+        if name == "package":
+            path = f"device/{device.serial}/package?pkgName=iperf3"
+            asking = asyncio.create_task(gateway.request("GET", path))
+        else:
+            order = json.dumps({"serialNumber": device.serial, "pattern": "on"})
+            asking = asyncio.create_task(gateway._post(f"device/{device.serial}/leds", order))
+        request = await device.wait_for(name, WAIT)
+        device.send_text(json.dumps({"jsonrpc": "2.0", "id": request.id, **answer}).encode())
+        return await asking
+
+    refused = await ask(error={"code": -32601, "message": "Method not found"})
+    assert refused.status_code == 400
+    found = refused.json()
+    assert (found["status"], found["errorText"]) == ("failed", "Method not found")
+    assert "Method not found" in found["ErrorDescription"]
+    assert found["results"] == {"error": {"code": -32601, "message": "Method not found"}}
+    unclear = await ask(result={"serial": device.serial})
+    assert unclear.status_code == 200
+    found = unclear.json()
+    assert (found["status"], found["errorCode"]) == ("failed", 0)
+    assert found["errorText"] == "the answer has no status"

@@ -137,8 +137,8 @@ ANSWERS = [
     ("leds", status(error=True, text="x"), 1, "x"),
     ("leds", status(text="no error member"), 0, "no error member"),
     ("ping", answer(result={"serial": SERIAL, "deviceUTCTime": 5}), 0, ""),
-    ("leds", answer(result={"serial": SERIAL}), 1, "the answer has no status"),
-    ("leds", answer(result=[1]), 1, "the answer has no status"),
+    ("leds", answer(result={"serial": SERIAL}), 0, "the answer has no status"),
+    ("leds", answer(result=[1]), 0, "the answer has no status"),
     ("leds", answer(error={"code": -32601, "message": "Method not found"}), 1,
      "Method not found"),
     ("leds", answer(error="odd"), 1, "the device answered with an error"),
@@ -149,6 +149,7 @@ ANSWERS = [
 def test_answers(name, message, error, text):
     outcome = read_answer(name, message)
     assert (outcome.error, outcome.text) == (error, text)
+    assert outcome.failed == (error != 0 or text == "the answer has no status")
     assert isinstance(json.loads(outcome.results), dict | list)
 
 
