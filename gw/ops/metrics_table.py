@@ -57,6 +57,7 @@ RTTY_REFUSALS = (
     "tls", "timeout", "overload", "drain", "protocol", "origin", "unknown", "expired", "ended",
     "token", "certificate", "full", "taken", "unavailable",
 )  # fmt: skip
+RTTY_UNSERVED = ("window", "command", "file", "http", "acknowledge")
 RTTY_ENDS = ("device", "viewer", "logout", "login", "idle", "incomplete", "protocol", "drain")
 
 
@@ -316,6 +317,12 @@ TABLE: tuple[Metric, ...] = (
         "counter",
         "Connections not let into a terminal session.",
         (("end", ("device", "viewer")), ("reason", RTTY_REFUSALS)),
+    ),
+    Metric(
+        "gw_rtty_unserved_frames_total",
+        "counter",
+        "Frames of devices that belong to no terminal: files, web proxy, and the like.",
+        (("kind", RTTY_UNSERVED),),
     ),
     Metric(
         "gw_rtty_bytes_total",

@@ -6,11 +6,13 @@ import time
 from typing import Final, Literal
 
 from gw.ops import logs, metrics
+from gw.rtty.frames import Kind
 from gw.rtty.sessions import EndReason, Session
 
 _SESSIONS: Final = metrics.index("gw_rtty_sessions")
 _BEGUN: Final = metrics.index("gw_rtty_sessions_total")
 _ENDS: Final = metrics.indexes("gw_rtty_session_ends_total")
+_UNSERVED: Final = metrics.indexes("gw_rtty_unserved_frames_total")
 _FROM: Final = metrics.index("gw_rtty_bytes_total", "from_device")
 _TO: Final = metrics.index("gw_rtty_bytes_total", "to_device")
 
@@ -40,6 +42,12 @@ class Counters:
         self._page.add(_SESSIONS, -1)
         self._page.add(_ENDS[reason])
         log.info("session ended", serial=session.serial, reason=reason)
+
+    def unserved(self, session: Session, kind: Kind, first: bool) -> None:
+        """A device sent a frame of a kind that is not served; logged once for each session."""
+        self._page.add(_UNSERVED[kind.name.lower()])
+        if first:
+            log.info("frames not served", serial=session.serial, kind=kind.name.lower())
 
     def from_device(self, size: int) -> None:
         """Bytes of the terminal that a device sent."""

@@ -53,6 +53,7 @@ class TerminalServer:
             ),
             counters.began,
             counters.ended,
+            counters.unserved,
         )
         self._reload_seconds = settings.devices.reload_seconds
         self._live: set[Peer] = set()

@@ -28,6 +28,7 @@ TEXTS: Final[dict[EndReason, str]] = {
     "drain": "the gateway is restarting",
 }
 """What the viewer is told."""
+_NO_FILES: Final = b"\r\n[the gateway carries no files; press Ctrl-C]\r\n"
 _MAX_ENDED: Final = 10_000
 """Sessions remembered as ended."""
 
@@ -86,7 +87,7 @@ class Session:
     """One session. `deadline` is by the clock that its table is told."""
 
     __slots__ = (
-        "_size", "_table", "_terminal", "deadline", "device", "id", "serial", "viewer"
+        "_size", "_table", "_terminal", "deadline", "device", "id", "serial", "unserved", "viewer"
     )  # fmt: skip
 
     def __init__(self, table: Sessions, name: str, serial: str, deadline: float) -> None:
@@ -99,6 +100,8 @@ class Session:
         self._terminal: int | None = None
         """The device's number of it, once the login has succeeded."""
         self._size: tuple[int, int] | None = None
+        self.unserved: set[Kind] = set()
+        """Kinds of frames that came and are not served."""
 
     @property
     def open(self) -> bool:
@@ -108,7 +111,7 @@ class Session:
     # -- what came from the device
 
     def frame(self, frame: Frame, now: float) -> None:
-        """Take a frame of the device; unasked ones of kinds that are not served are ignored."""
+        """Take a frame of the device."""
         kind, body = frame
         if kind is Kind.TERMINAL:
             if self.viewer is not None and body and body[0] == self._terminal:
@@ -122,6 +125,20 @@ class Session:
             self.end("logout")
         elif kind is Kind.REGISTER:
             self.end("protocol")
+        else:
+            self._not_served(kind)
+
+    def _not_served(self, kind: Kind) -> None:
+        """Pass over what belongs to no terminal; who began a file transfer is told.
+
+        Files (7) are begun in the shell. Answers to commands (5), to the requests of a web proxy
+        (8), acknowledgements (9) and sizes (4) are of things that this gateway asks no device for.
+        """
+        first = kind not in self.unserved
+        self.unserved.add(kind)
+        if first and kind is Kind.FILE and self.viewer is not None and self.open:
+            self.viewer.send_data(_NO_FILES)
+        self._table.on_unserved(self, kind, first)
 
     def _logged_in(self, body: bytes, now: float) -> None:
         if self.viewer is None or self.device is None or self.open:
@@ -199,10 +216,13 @@ class Sessions:
         limits: Limits,
         on_begin: Callable[[Session], None] = lambda session: None,
         on_end: Callable[[Session, EndReason], None] = lambda session, reason: None,
+        on_unserved: Callable[[Session, Kind, bool], None] = lambda session, kind, first: None,
     ) -> None:
         self.limits = limits
         self._on_begin = on_begin
         self._on_end = on_end
+        self.on_unserved = on_unserved
+        """Called for frames of kinds that are not served; `first`: of that session and kind."""
         self._live: dict[str, Session] = {}
         self._ended: dict[str, float] = {}
         """Until when an id may not be used again."""

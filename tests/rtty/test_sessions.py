@@ -40,10 +40,12 @@ class Stage:
     def __init__(self, limits: Limits = LIMITS) -> None:
         self.begun: list[str] = []
         self.ended: list[tuple[str, EndReason]] = []
+        self.unserved: list[tuple[str, Kind, bool]] = []
         self.table = Sessions(
             limits,
             lambda session: self.begun.append(session.id),
             lambda session, reason: self.ended.append((session.id, reason)),
+            lambda session, kind, first: self.unserved.append((session.id, kind, first)),
         )
 
     def pair(self, name: str = "a", now: float = 0.0) -> tuple[Session, Fake, Fake]:
@@ -112,13 +114,6 @@ def test_heartbeats_come_back(stage: Stage) -> None:
     session, device, _ = stage.opened()
     session.frame(Frame(Kind.HEARTBEAT, b"\0\0\0\1"), 1.0)
     assert device.told == [frames.encode(Kind.HEARTBEAT, b"\0\0\0\1")]
-
-
-@pytest.mark.parametrize("kind", [Kind.COMMAND, Kind.FILE, Kind.HTTP, Kind.ACKNOWLEDGE])
-def test_kinds_that_are_not_served_are_ignored(stage: Stage, kind: Kind) -> None:
-    session, device, viewer = stage.opened()
-    session.frame(Frame(kind, b"\7something"), 1.0)
-    assert (device.told, viewer.told, stage.ended) == ([], [], [])
 
 
 def test_the_window_is_told_once_there_is_a_terminal(stage: Stage) -> None:
@@ -282,3 +277,17 @@ def test_all_can_be_ended(stage: Stage) -> None:
     stage.table.end_all("drain")
     assert sorted(stage.ended) == [("a", "drain"), ("b", "drain")]
     assert len(stage.table) == 0
+
+
+@pytest.mark.parametrize(
+    "kind", [Kind.WINDOW, Kind.COMMAND, Kind.FILE, Kind.HTTP, Kind.ACKNOWLEDGE]
+)
+def test_what_belongs_to_no_terminal_is_told_and_ends_nothing(kind: Kind) -> None:
+    stage = Stage()
+    session, device, viewer = stage.opened()
+    for _ in range(2):
+        session.frame(Frame(kind, b"\7\0name"), 1.0)
+    assert stage.unserved == [("a", kind, True), ("a", kind, False)]
+    assert device.told == []
+    assert len(viewer.told) == (kind is Kind.FILE), "whoever began a transfer knows, once"
+    assert not stage.ended
