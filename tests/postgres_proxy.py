@@ -111,7 +111,7 @@ class Proxy:
             await asyncio.gather(answers, return_exceptions=True)
             up.write(whole)
             if kind in _ANSWERED:
-                async with asyncio.timeout(30):
+                async with asyncio.timeout(60):
                     await up_reader.read(1)
         with contextlib.suppress(ConnectionError):
             await up.drain()

@@ -22,7 +22,7 @@ from gw.simulator.tls import client_context
 
 pytestmark = pytest.mark.e2e
 
-WAIT = 40.0
+WAIT = 60.0
 GOOD = "02a0ce000001"
 BAD = "02a0ce000002"
 

@@ -11,7 +11,7 @@ ORDER = {"serialNumber": "24f5a207a130", "UUID": 1, "configuration": {"a": 1}}
 
 
 async def until_seen(coordinator, count):
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while len(coordinator.seen) < count:
             coordinator.arrived.clear()
             if len(coordinator.seen) < count:
@@ -142,7 +142,7 @@ async def test_lost_wake_up_is_made_up_for(client, coordinator):
 async def test_successor_on_the_ring_ends_the_process(client, coordinator, ring_ends):
     other = ring.Consumer(ring_ends.down_memfd, ring_ends.down_wake)
     with pytest.raises(ring.RingError):
-        await asyncio.wait_for(client.failed, 10)
+        await asyncio.wait_for(client.failed, 60)
     other.close()
 
 

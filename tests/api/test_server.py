@@ -148,14 +148,14 @@ async def test_changed_files_are_noticed(listener, files, trust, pki_dir, tmp_pa
     trust.load_verify_locations(other / "ca.pem")
     # The certificate first: until the key is there too, the pair is none, and the old one serves.
     Path(files[0]).write_bytes((other / "server.pem").read_bytes())
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         while "certificate not reloaded" not in capsys.readouterr().out:
             await asyncio.sleep(0.02)
     assert await fingerprint(port, trust) == before
     assert await fingerprint(port, trust) == before
     assert "certificate not reloaded" not in capsys.readouterr().out, "told more than once"
     Path(files[1]).write_bytes((other / "server.key").read_bytes())
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         while await fingerprint(port, trust) == before:
             await asyncio.sleep(0.02)
     assert told == [False, True]
@@ -262,7 +262,7 @@ async def process(settings, files, ring_ends, store, coordinator):
         os.close(fd)
     for sock in sockets.values():
         sock.close()
-    line = await asyncio.wait_for(asyncio.to_thread(os.read, ready, 100), 30)
+    line = await asyncio.wait_for(asyncio.to_thread(os.read, ready, 100), 60)
     os.close(ready)
     if line != b"ready\n":
         pytest.fail((await child.stderr.read()).decode())
@@ -296,7 +296,7 @@ async def test_process(process, trust, coordinator):
     assert process.counters.get(metrics.index("gw_api_requests_total", "2xx")) == 6
     process.send_signal(signal.SIGHUP)
     process.send_signal(signal.SIGTERM)
-    _, log = await asyncio.wait_for(process.communicate(), 30)
+    _, log = await asyncio.wait_for(process.communicate(), 60)
     assert process.returncode == 0
     assert b"Traceback" not in log
     assert token.encode() not in log
@@ -314,12 +314,12 @@ async def test_process_answers_what_waits_when_it_is_stopped(process, trust, coo
         coordinator.arrived.clear()
         order = {"serialNumber": AP, "UUID": 1, "when": 0, "configuration": {"a": 1}}
         task = asyncio.create_task(client.post(api + f"/device/{AP}/configure", json=order))
-        await asyncio.wait_for(coordinator.arrived.wait(), 30)
+        await asyncio.wait_for(coordinator.arrived.wait(), 60)
         process.send_signal(signal.SIGTERM)
         answer = await task
     assert answer.status_code == 503
     assert answer.json()["ErrorDescription"].startswith("1002: ")
-    _, log = await asyncio.wait_for(process.communicate(), 30)
+    _, log = await asyncio.wait_for(process.communicate(), 60)
     assert process.returncode == 0
     assert b"Traceback" not in log
 
@@ -328,7 +328,7 @@ async def test_process_ends_when_its_queue_is_taken_over(process, ring_ends):
     from gw._native import ring
 
     other = ring.Consumer(ring_ends.down_memfd, ring_ends.down_wake)
-    _, log = await asyncio.wait_for(process.communicate(), 30)
+    _, log = await asyncio.wait_for(process.communicate(), 60)
     other.close()
     assert process.returncode != 0
     assert b"queue" in log

@@ -134,7 +134,7 @@ async def test_a_coordinator_that_hangs_is_noticed_by_waiting_commands(
     )
     coordinator.silent = True
     order = {"serialNumber": AP, "UUID": 1, "when": 0, "configuration": {"a": 1}}
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         answer = await api.post(f"/device/{AP}/configure", json=order)
     assert answer.status_code == 503
     assert "did not answer" in description(answer)

@@ -82,14 +82,14 @@ async def test_records_are_stored_once_and_announced_at_least_once(ends, committ
     committing = asyncio.create_task(work.run())
     handlers = Handlers(announces=announces)
     intake = Intake([Queue(ends)], store, work, handlers, counters)
-    await asyncio.wait_for(intake.start(), 10)
+    await asyncio.wait_for(intake.start(), 60)
     bodies = [b"%d" % number for number in range(RECORDS)]
     assert handlers.replayed == (bodies[:committed] if announces else [])
     intake.stop()
-    await asyncio.wait_for(intake.run(), 10)
+    await asyncio.wait_for(intake.run(), 60)
     assert handlers.handled == bodies[committed:]
     work.stop()
-    await asyncio.wait_for(committing, 10)
+    await asyncio.wait_for(committing, 60)
     moved = [one for batch in store.batches for one in batch.positions]
     assert [one.before for one in moved[:1]] == ([store.committed[1]] if moved else [])
     assert bool(moved) == (committed < RECORDS)
@@ -103,5 +103,5 @@ async def test_of_another_incarnation_nothing_is_announced_again(ends):
     work = Committer(store, StoreSettings(), counters)
     handlers = Handlers(announces=True)
     intake = Intake([Queue(ends)], store, work, handlers, counters)
-    await asyncio.wait_for(intake.start(), 10)
+    await asyncio.wait_for(intake.start(), 60)
     assert handlers.replayed == []

@@ -106,8 +106,8 @@ class Node:
     async def quiet(self) -> None:
         """Wait until everything is durable and handed to the links; the store is the shadow."""
         for _ in range(3):  # what was overtaken before its delivery is written and sent anew
-            await asyncio.wait_for(self.work.durable(), 10)
-            await asyncio.wait_for(self.keeper._delivery.drained(), 10)
+            await asyncio.wait_for(self.work.durable(), 60)
+            await asyncio.wait_for(self.keeper._delivery.drained(), 60)
         found = await self.store.shadows([SERIAL])
         assert found[SERIAL] == self.shadow.row
 
@@ -201,7 +201,7 @@ class Node:
     async def stop(self) -> None:
         await self.keeper.close()
         self.work.stop()
-        await asyncio.wait_for(self.task, 10)
+        await asyncio.wait_for(self.task, 60)
 
 
 @pytest.fixture
@@ -776,5 +776,5 @@ async def test_change_is_durable_before_it_is_sent(node):
         await asyncio.sleep(0)
     assert node.sent == []
     gate.set()
-    await asyncio.wait_for(writing, 10)
+    await asyncio.wait_for(writing, 60)
     assert [one.command for one in node.sent] == ["c1"]

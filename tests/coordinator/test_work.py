@@ -52,7 +52,7 @@ class Rig:
 
     async def stop(self) -> None:
         self.work.stop()
-        await asyncio.wait_for(self.task, 10)
+        await asyncio.wait_for(self.task, 60)
 
 
 @pytest.fixture
@@ -68,12 +68,12 @@ async def test_what_comes_while_a_unit_is_written_makes_the_next_unit(rig):
     rig.store.gate.clear()
     rig.work.write(event(1))
     rig.work.then(lambda: None)
-    await asyncio.wait_for(rig.store.begun.wait(), 10)
+    await asyncio.wait_for(rig.store.begun.wait(), 60)
     assert rig.work.busy
     rig.work.write(event(2))
     rig.work.write(event(3))
     rig.store.gate.set()
-    await asyncio.wait_for(rig.work.durable(), 10)
+    await asyncio.wait_for(rig.work.durable(), 60)
     assert rig.store.batches == [([1], {}), ([2, 3], {})]
     assert rig.counters.get(COMMITTED) == 3
 
@@ -88,10 +88,10 @@ async def test_effects_follow_the_commit_in_order(rig):
     rig.work.write(event(1))
     rig.work.then(effect("a"))
     rig.work.then(effect("b"))
-    await asyncio.wait_for(rig.store.begun.wait(), 10)
+    await asyncio.wait_for(rig.store.begun.wait(), 60)
     assert seen == []
     rig.store.gate.set()
-    await asyncio.wait_for(rig.work.durable(), 10)
+    await asyncio.wait_for(rig.work.durable(), 60)
     assert seen == [("a", 1), ("b", 1)]
 
 
@@ -100,10 +100,10 @@ async def test_effect_alone_waits_for_the_unit_before_it(rig):
     rig.store.gate.clear()
     rig.work.write(event(1))
     rig.work.then(lambda: None)
-    await asyncio.wait_for(rig.store.begun.wait(), 10)
+    await asyncio.wait_for(rig.store.begun.wait(), 60)
     rig.work.then(lambda: seen.append(len(rig.store.batches)))
     rig.store.gate.set()
-    await asyncio.wait_for(rig.work.durable(), 10)
+    await asyncio.wait_for(rig.work.durable(), 60)
     assert seen == [1]
     assert rig.store.attempts == 1  # nothing was left to write for the second unit
 
@@ -112,9 +112,9 @@ async def test_effect_that_fails_stops_nothing(rig):
     seen = []
     rig.work.then(lambda: 1 / 0)
     rig.work.then(lambda: seen.append("next"))
-    await asyncio.wait_for(rig.work.durable(), 10)
+    await asyncio.wait_for(rig.work.durable(), 60)
     rig.work.write(event(1))
-    await asyncio.wait_for(rig.work.durable(), 10)
+    await asyncio.wait_for(rig.work.durable(), 60)
     assert seen == ["next"]
     assert rig.store.batches == [([1], {})]
 
@@ -126,7 +126,7 @@ async def test_positions_are_joined_and_space_is_given_back_once(rig):
         rig.work.release("up-0", lambda after=after: given.append((after, rig.store.attempts)))
     rig.work.advance(RingPosition("up-1", 6, 3, 4))
     rig.work.write(event(1))
-    await asyncio.wait_for(rig.work.durable(), 10)
+    await asyncio.wait_for(rig.work.durable(), 60)
     assert rig.store.batches == [([1], {"up-0": (0, 25), "up-1": (3, 4)})]
     assert given == [(25, 1)]
 
@@ -140,7 +140,7 @@ async def test_urgent_and_full_units_go_at_once_others_wait_for_company():
             await asyncio.sleep(0)
         assert rig.store.attempts == 0
         rig.work.write(event(3))
-        await asyncio.wait_for(rig.work.drained(), 10)
+        await asyncio.wait_for(rig.work.drained(), 60)
         assert rig.store.batches == [([1, 2, 3], {})]
     finally:
         await rig.stop()
@@ -150,7 +150,7 @@ async def test_lonely_unit_goes_when_its_time_is_up():
     rig = Rig(batch_milliseconds=5)
     try:
         rig.work.write(event(1))
-        await asyncio.wait_for(rig.work.drained(), 10)
+        await asyncio.wait_for(rig.work.drained(), 60)
         assert rig.store.batches == [([1], {})]
     finally:
         await rig.stop()
@@ -160,22 +160,22 @@ async def test_lonely_unit_goes_when_its_time_is_up():
 async def test_room_holds_the_queues_back_while_the_next_unit_is_full(bound):
     rig = Rig(batch_milliseconds=60_000, **bound)
     try:
-        await asyncio.wait_for(rig.work.room(), 10)
+        await asyncio.wait_for(rig.work.room(), 60)
         rig.store.gate.clear()
         for number in (1, 2):
             rig.work.write(event(number))
-        await asyncio.wait_for(rig.store.begun.wait(), 10)
-        await asyncio.wait_for(rig.work.room(), 10)
+        await asyncio.wait_for(rig.store.begun.wait(), 60)
+        await asyncio.wait_for(rig.work.room(), 60)
         rig.work.write(event(3))
-        await asyncio.wait_for(rig.work.room(), 10)
+        await asyncio.wait_for(rig.work.room(), 60)
         rig.work.write(event(4))
         waiting = asyncio.create_task(rig.work.room())
         for _ in range(20):
             await asyncio.sleep(0)
         assert not waiting.done()
         rig.store.gate.set()
-        await asyncio.wait_for(waiting, 10)
-        await asyncio.wait_for(rig.work.drained(), 10)
+        await asyncio.wait_for(waiting, 60)
+        await asyncio.wait_for(rig.work.drained(), 60)
         assert rig.store.batches == [([1, 2], {}), ([3, 4], {})]
     finally:
         rig.store.gate.set()
@@ -187,7 +187,7 @@ async def test_write_that_can_never_be_done_is_dropped_alone(rig):
     for number in (1, 2, 3, 4):
         rig.work.write(event(number))
     rig.work.advance(RingPosition("up-0", 5, 0, 10))
-    await asyncio.wait_for(rig.work.durable(), 10)
+    await asyncio.wait_for(rig.work.durable(), 60)
     assert rig.store.batches == [([1, 4], {"up-0": (0, 10)})]
     assert rig.counters.get(ERRORS) == 2
     assert rig.counters.get(COMMITTED) == 2
@@ -196,7 +196,7 @@ async def test_write_that_can_never_be_done_is_dropped_alone(rig):
 async def test_store_that_is_away_is_asked_again(rig):
     rig.store.failures = [StoreError("disk full", retriable=True)]
     rig.work.write(event(1))
-    await asyncio.wait_for(rig.work.durable(), 10)
+    await asyncio.wait_for(rig.work.durable(), 60)
     assert rig.store.batches == [([1], {})]
     assert (rig.store.attempts, rig.counters.get(ERRORS)) == (2, 1)
 
@@ -211,7 +211,7 @@ async def test_run_ends_and_no_effect_follows(rig, error):
     rig.work.release("up-0", lambda: seen.append("release"))
     rig.work.then(lambda: seen.append("effect"))
     with pytest.raises(type(error)):
-        await asyncio.wait_for(rig.task, 10)
+        await asyncio.wait_for(rig.task, 60)
     assert seen == []
     assert not rig.work.busy
 
@@ -221,7 +221,7 @@ async def test_stop_commits_what_is_left():
     rig.work.write(event(1))
     await rig.stop()
     assert rig.store.batches == [([1], {})]
-    await asyncio.wait_for(rig.work.drained(), 10)
+    await asyncio.wait_for(rig.work.drained(), 60)
 
 
 class SlowBus:
@@ -260,10 +260,10 @@ async def test_messages_go_to_the_bus_after_the_commit(announcing):
     rig.work.announce(message(1))
     rig.work.announce(message(2))
     rig.work.then(lambda: None)
-    await asyncio.wait_for(rig.store.begun.wait(), 10)
+    await asyncio.wait_for(rig.store.begun.wait(), 60)
     assert bus.batches == []
     rig.store.gate.set()
-    await asyncio.wait_for(bus.given.wait(), 10)
+    await asyncio.wait_for(bus.given.wait(), 60)
     assert bus.batches == [[message(1), message(2)]]
     assert rig.store.batches == [([1], {})]
 
@@ -271,7 +271,7 @@ async def test_messages_go_to_the_bus_after_the_commit(announcing):
 async def test_messages_alone_are_handed_over_without_a_transaction(announcing):
     rig, bus = announcing
     rig.work.announce(message(1))
-    await asyncio.wait_for(rig.work.durable(), 10)
+    await asyncio.wait_for(rig.work.durable(), 60)
     assert bus.batches == [[message(1)]]
     assert rig.store.attempts == 0
 
@@ -285,7 +285,7 @@ async def test_space_is_given_back_in_order_once_the_bus_has_the_messages(announ
         rig.work.announce(message(number))
         rig.work.release("up-0", lambda number=number: given.append(number))
         rig.work.then(lambda number=number: effects.append(number))
-        await asyncio.wait_for(rig.work.durable(), 10)
+        await asyncio.wait_for(rig.work.durable(), 60)
     assert effects == [1, 2]  # commands do not wait for the bus
     assert given == []
     bus.futures[1].set_result(None)
@@ -302,6 +302,6 @@ async def test_many_messages_make_a_unit_full_as_well():
     try:
         rig.work.announce(message(1))
         rig.work.announce(message(2))
-        await asyncio.wait_for(bus.given.wait(), 10)
+        await asyncio.wait_for(bus.given.wait(), 60)
     finally:
         await rig.stop()

@@ -15,7 +15,7 @@ from gw.simulator.faults import Faults, Rejection
 
 pytestmark = pytest.mark.e2e
 
-WAIT = 40.0
+WAIT = 60.0
 
 
 class Devices:

@@ -14,7 +14,7 @@ from gw.simulator.device import SimulatedDevice
 
 pytestmark = pytest.mark.e2e
 
-WAIT = 40.0
+WAIT = 60.0
 SERIAL = "02a0e1000001"
 
 

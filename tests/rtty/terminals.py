@@ -27,7 +27,7 @@ from gw.store.errors import StoreError
 
 SERIAL = "02a0e3000001"
 OTHER = "02a0e3000002"
-DEADLINE = 30.0
+DEADLINE = 60.0
 PROMPT = b"# "
 
 

@@ -82,7 +82,7 @@ async def test_connections_wait_while_the_only_worker_restarts(tree: Tree) -> No
     await tree.event("worker-0", "started", generation=6)
     address = next(m for m in tree.seen if m["name"] == "worker-0")["sockets"]["devices"]
     for _ in range(20):
-        with socket.create_connection(address, timeout=10):
+        with socket.create_connection(address, timeout=60):
             pass
     again = await tree.event("worker-0", "started", generation=7)
     assert again["sockets"]["devices"] == address

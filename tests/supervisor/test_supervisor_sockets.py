@@ -66,7 +66,7 @@ def test_a_host_that_is_not_ours(host: str) -> None:
 def test_all_addresses_means_both_families(opened: list[socket.socket]) -> None:
     opened.append(sockets.open_http("api", "::", 0))
     for host in ("127.0.0.1", "::1"):
-        with socket.create_connection((host, sockets.port_of(opened[0])), timeout=10):
+        with socket.create_connection((host, sockets.port_of(opened[0])), timeout=60):
             pass
 
 

@@ -48,7 +48,7 @@ async def test_ends(session, reason):
     context = SimpleNamespace(settings=SimpleNamespace(devices=limits), sessions=sessions)
     task = asyncio.create_task(sweep(context))
     try:
-        await asyncio.wait_for(found.done.wait(), 10)
+        await asyncio.wait_for(found.done.wait(), 60)
     finally:
         task.cancel()
     assert found.reason == reason

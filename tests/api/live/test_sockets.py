@@ -57,7 +57,7 @@ async def test_a_token_that_ends_ends_the_socket(socket, wire, hub, monkeypatch)
         if answer is not None:
             raise answer
 
-    await asyncio.wait_for(socket.serve(Viewer(hub.settings), unheard, still), 10)
+    await asyncio.wait_for(socket.serve(Viewer(hub.settings), unheard, still), 60)
     assert next(answers, "none") == "none"  # a store that is away is not the viewer's fault
     assert json.loads(wire.sent[0]["text"])["error"].startswith("9:")
     assert wire.sent[1:] == [{"type": "websocket.close", "code": POLICY}]
@@ -72,7 +72,7 @@ async def test_a_client_that_goes_is_not_answered(socket, wire, hub):
     async def hear(text):
         heard.append(text)
 
-    await asyncio.wait_for(socket.serve(Viewer(hub.settings), hear), 10)
+    await asyncio.wait_for(socket.serve(Viewer(hub.settings), hear), 60)
     assert heard == ["a"]
     assert wire.sent == []
 
@@ -83,7 +83,7 @@ async def test_a_fault_of_ours_ends_the_socket_and_is_logged(socket, wire, hub, 
     async def hear(_):
         raise RuntimeError("a fault")
 
-    await asyncio.wait_for(socket.serve(Viewer(hub.settings), hear), 10)
+    await asyncio.wait_for(socket.serve(Viewer(hub.settings), hear), 60)
     assert wire.sent == [{"type": "websocket.close", "code": POLICY}]
     assert "a socket failed" in capsys.readouterr().out
 
@@ -98,5 +98,5 @@ async def test_nothing_of_a_viewer_that_is_stuck_is_waited_for(socket, wire, hub
     socket.send = stuck
     for _ in range(3):
         viewer.put("x")
-    await asyncio.wait_for(socket.serve(viewer, unheard), 10)
+    await asyncio.wait_for(socket.serve(viewer, unheard), 60)
     assert hub.refusals == ["slow"]

@@ -43,7 +43,7 @@ def viewer_of(settings, **more):
 
 async def drained(viewer: Viewer, wire: Wire) -> list[str]:
     viewer.end(NORMAL)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         await viewer.pump(wire.send)
     return wire.sent
 
@@ -83,11 +83,11 @@ async def test_a_tail_misses_items_and_is_told_how_many():
     wire.open.clear()
     pump = asyncio.create_task(viewer.pump(wire.send))
     wire.open.set()
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while len(wire.sent) < 2:
             await asyncio.sleep(0)
     viewer.put("5")
     viewer.end(NORMAL)
-    await asyncio.wait_for(pump, 10)
+    await asyncio.wait_for(pump, 60)
     assert wire.sent == ["0", "1", '{"leftOut":3}', "5"]
     assert (viewer.slow, viewer.left_out, viewer.close_code) == (False, 3, NORMAL)
