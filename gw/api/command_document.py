@@ -53,6 +53,18 @@ class ConfigureDocument(CommandDocument, kw_only=True):
     """By the device's own capabilities; absent if there are none. Ours, not owgw's."""
 
 
+class Pong(msgspec.Struct, kw_only=True):
+    """Answer to `ping`, which is none of a command (northbound.md 3.1)."""
+
+    serialNumber: str  # noqa: N815
+    latency: str
+    """The round trip, `12.345ms.`."""
+    currentUTCTime: int  # noqa: N815
+    """Milliseconds."""
+    deviceUTCTime: int | msgspec.UnsetType = msgspec.UNSET  # noqa: N815
+    """What the device takes the time for, if it says so."""
+
+
 _FREE_TEXT = "script"
 """The command whose answer is what an operator's program printed."""
 

@@ -13,11 +13,11 @@ from litestar.params import FromPath
 
 from gw.api import body
 from gw.api.authentication import Caller
-from gw.api.command_document import CommandDocument
+from gw.api.command_document import CommandDocument, Pong
 from gw.api.configure import outcome
 from gw.api.context import Context
-from gw.api.documented import documented
-from gw.api.envelope import Answer, AnyRequest, document, success
+from gw.api.documented import Combined, documented
+from gw.api.envelope import Answer, AnyRequest, Success, document, success
 from gw.api.scripts import fill_in
 from gw.api.serials import path_serial, same_serial
 from gw.core.errors import INTERNAL, ApiError
@@ -48,10 +48,11 @@ _SIGNATURE: Final = "FWsignature"
     **documented(
         "Send a command to a device",
         tag="Commands",
-        answer=CommandDocument,
+        answer=Combined("anyOf", (CommandDocument, Pong, Success)),
         body=Body,
         details="Waits until the device has answered: `" + "`, `".join(BODIES) + "`. "
-        "`factory` and `upgrade` wait for a device that is away.",
+        "`factory` and `upgrade` wait for a device that is away. `ping` answers with the round "
+        "trip, `rrm` once it is sent.",
     ),
 )
 async def device_command(
@@ -169,15 +170,15 @@ def _parameters(
         raise ApiError(error.number, str(error)) from None
 
 
-def _pong(row: CommandRow) -> dict[str, Any]:
-    """Return the body of a ping, which is none of a command (northbound.md 3.1)."""
-    found: dict[str, Any] = {
-        "serialNumber": row.serial_number,
-        "latency": f"{row.execution_ms:.3f}ms.",
-        "currentUTCTime": int(time.time() * 1000),
-    }
+def _pong(row: CommandRow) -> Pong:
+    """Return the answer to a ping."""
+    found = Pong(
+        serialNumber=row.serial_number,
+        latency=f"{row.execution_ms:.3f}ms.",
+        currentUTCTime=int(time.time() * 1000),
+    )
     result = msgspec.json.decode(row.results)
     device_time = result.get("deviceUTCTime") if isinstance(result, dict) else None
     if isinstance(device_time, int) and not isinstance(device_time, bool):
-        found["deviceUTCTime"] = device_time
+        found.deviceUTCTime = device_time
     return found

@@ -22,9 +22,10 @@ from gw.api.device_document import (
 )
 from gw.api.documented import Combined, documented
 from gw.api.envelope import Answer, AnyRequest, Count, document
+from gw.api.reports_document import HealthEntry, health_document
 from gw.api.serials import path_serial
 from gw.core.errors import ApiError
-from gw.store.rows import DeviceRow
+from gw.store.rows import DeviceRow, HealthCheckRow
 
 SORTABLE: Final = {
     "compatible": "compatible",
@@ -86,7 +87,8 @@ class CompleteInfo(msgspec.Struct, rename="camel"):
 
     device_info: DeviceDocument
     connection_info: ConnectionState
-    health_check_info: dict[str, Any]
+    health_check_info: HealthEntry
+    """The newest; all 0 if there is none."""
     stats_info: dict[str, Any]
 
 
@@ -193,6 +195,9 @@ async def blacklisted_of(context: Context, rows: list[DeviceRow]) -> set[str]:
     return {s for s in serials if await context.reader.blacklisted(s) is not None}
 
 
+_NO_HEALTH: Final = HealthCheckRow(uuid=0, sanity=0, recorded=0, data="{}")
+
+
 async def complete_infos(context: Context, rows: list[DeviceRow]) -> list[dict[str, Any]]:
     """Return devices, each with its session and its newest reports."""
     statuses = await session_statuses(context, [row.serial_number for row in rows])
@@ -206,7 +211,7 @@ async def complete_infos(context: Context, rows: list[DeviceRow]) -> list[dict[s
             {
                 "deviceInfo": device_document(row, blacklisted=serial in blacklisted),
                 "connectionInfo": connection_document(statuses.get(serial)),
-                "healthCheckInfo": msgspec.Raw(health[0].data.encode() if health else b"{}"),
+                "healthCheckInfo": health_document(health[0] if health else _NO_HEALTH),
                 "statsInfo": msgspec.Raw(state[0].data.encode() if state else b"{}"),
             }
         )

@@ -6,6 +6,8 @@ from typing import Any
 
 import msgspec
 
+from gw.store.rows import HealthCheckRow
+
 
 class StatisticsEntry(msgspec.Struct):
     """One state report."""
@@ -33,6 +35,16 @@ class HealthEntry(msgspec.Struct):
     sanity: int
     recorded: int
     values: dict[str, Any]
+
+
+def health_document(row: HealthCheckRow) -> dict[str, Any]:
+    """Return the members of HealthEntry as they are answered."""
+    return {
+        "UUID": row.uuid,
+        "sanity": row.sanity,
+        "recorded": row.recorded,
+        "values": msgspec.Raw(row.data.encode() or b"{}"),
+    }
 
 
 class HealthAnswer(msgspec.Struct, rename="camel"):

@@ -24,6 +24,7 @@ from gw.api.documented import Combined, documented
 from gw.api.envelope import Answer, AnyRequest, Success, document, success
 from gw.api.system_document import (
     Certificate,
+    ExtraConfiguration,
     Names,
     SystemInfo,
     SystemResources,
@@ -76,7 +77,7 @@ class SystemBody(msgspec.Struct):
     **documented(
         "Read what runs here",
         tag="System",
-        answer=Combined("anyOf", (SystemInfo, SystemResources)),
+        answer=Combined("anyOf", (SystemInfo, SystemResources, ExtraConfiguration)),
         query=SystemQuery,
     ),
 )
@@ -88,7 +89,7 @@ async def read_system(request: AnyRequest, context: NamedDependency[Context]) ->
     if command == "resources":
         return document(_resources())
     if command == "extraConfiguration":
-        return document({})
+        return document(ExtraConfiguration())
     raise ApiError(1031, command[:40])
 
 

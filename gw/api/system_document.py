@@ -26,6 +26,10 @@ class SystemInfo(msgspec.Struct, rename="camel"):
     ui: str = msgspec.field(name="UI", default="")
 
 
+class ExtraConfiguration(msgspec.Struct):
+    """Answer to `command=extraConfiguration`: this service has none."""
+
+
 class SystemResources(msgspec.Struct, rename="camel"):
     """Answer to `command=resources`; memory in kB."""
 

@@ -21,10 +21,10 @@ from gw.api.reports_document import (
     LogsAnswer,
     StateDocument,
     StatisticsAnswer,
+    health_document,
 )
 from gw.api.serials import path_serial
 from gw.core.errors import ApiError
-from gw.store.rows import HealthCheckRow
 
 _TAG = "Reports of a device"
 _DATED_STATISTICS = 100
@@ -121,10 +121,10 @@ async def read_healthchecks(
         last = await context.reader.healthchecks(serial, limit=1, newest=True)
         if not last:
             raise ApiError(404)
-        return document(_health(last[0]))
+        return document(health_document(last[0]))
     limit = query.bounded(asked.limit, context.max_page)
     rows = await context.reader.healthchecks(serial, **window(asked, limit)) if limit else []
-    return document({"values": [_health(row) for row in rows], "serialNumber": serial})
+    return document({"values": [health_document(row) for row in rows], "serialNumber": serial})
 
 
 @get(
@@ -250,13 +250,4 @@ def window(asked: query.Dates, limit: int) -> dict[str, Any]:
         "offset": asked.offset,
         "limit": limit,
         "newest": False,
-    }
-
-
-def _health(row: HealthCheckRow) -> dict[str, Any]:
-    return {
-        "UUID": row.uuid,
-        "sanity": row.sanity,
-        "recorded": row.recorded,
-        "values": msgspec.Raw(row.data.encode() or b"{}"),
     }

@@ -130,9 +130,11 @@ async def test_complete_info(api, coordinator, store, status):
     one = (await api.get(f"/device/{AP}?completeInfo=true")).json()
     assert set(one) == {"deviceInfo", "connectionInfo", "healthCheckInfo", "statsInfo"}
     assert one["statsInfo"] == {"unit": {"load": [0.1]}}
+    assert one["healthCheckInfo"] == {"UUID": 5, "sanity": 100, "recorded": 10, "values": {}}
     many = (await api.get("/devices?completeInfo=true")).json()["devices"]
     assert many[0] == one
     assert many[1]["connectionInfo"]["connected"] is False
+    assert many[1]["healthCheckInfo"] == {"UUID": 0, "sanity": 0, "recorded": 0, "values": {}}
 
 
 @pytest.mark.operation("GET /device/{serialNumber}")

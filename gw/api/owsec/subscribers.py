@@ -150,6 +150,8 @@ def _absent(method: str, path: str, name: str, instead: str) -> HTTPRouteHandler
         answer=Success,
         details=f"Always refused with 1062: {instead}.",
     )
+    # A subscriber is to learn that it is not offered, not that the token is invalid.
+    description["opt"]["subscribers"] = True
     made: HTTPRouteHandler = _DECORATORS[method](path, **description)(refuse)
     return made
 
