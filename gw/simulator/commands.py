@@ -86,8 +86,7 @@ def _go_wrong(
         failed = messages.result(answer_id, serial, uuid, {"error": code, "text": text})
         if platform == "switch" and method == "upgrade":
             # A switch has said yes already, and tells the rest by an event.
-            status = {"operation": "download", "text": text}
-            event = messages.event(serial, "firmware_upgrade_status", status)
+            event = messages.event(serial, "firmware_upgrade_status", {"operation": "fail"})
             reaction.later = [messages.notification("event", event)]
         elif reaction.act is not None:
             reaction.later = [failed]
@@ -111,7 +110,8 @@ def _switch(
     if method in _NEED_SERIAL and "serial" not in params:
         return answer(error=1, text="invalid parameters", resultCode=1)
     if method in {"reboot", "factory"}:
-        done = answer(error=0, text=f"{method} requested successfully", resultCode=0)
+        name = "Reboot" if method == "reboot" else "factory"
+        done = answer(error=0, text=f"{name} requested successfully", resultCode=0)
         done.act = "reboot" if method == "reboot" else "factory"
         return done
     if method == "upgrade":
@@ -120,8 +120,8 @@ def _switch(
         steps: list[dict[str, Any]] = [
             {"operation": "download", "percentage": 0},
             {"operation": "download", "percentage": 100},
-            {"operation": "install", "text": "installing"},
-            {"operation": "reboot"},
+            {"operation": "install"},
+            {"operation": "success"},
         ]
         done.later = [
             messages.notification("event", messages.event(serial, "firmware_upgrade_status", step))
@@ -166,7 +166,7 @@ def _access_point(
         return done
     if method == "telemetry":
         if params.get("interval") and not params.get("types"):
-            return answer(error=2, text="invalid parameters")
+            return answer(error=2, text="Invalid Arguments")
         return answer(error=0, text="Success")
     if method == "package":
         return _package(answer, params)
@@ -204,11 +204,16 @@ def _access_point(
 
 
 def _package(answer: Callable[..., Reaction], params: dict[str, Any]) -> Reaction:
-    """Ask for, install or delete packages; there is no `error` in the status of a list."""
+    """Ask for, install or delete packages.
+
+    The list is a stream of all packages, whichever was asked for, and its status has no `error`.
+    """
     if params.get("op") == "list":
-        return answer(package=f"{params.get('package')} - 1.0-1")
+        listed = [{"name": "iperf3", "version": "3.9-1"}, {"name": "nano", "version": "7.2-1"}]
+        return answer(**messages.compressed(messages.encode(listed)), text="Success")
     names = [one.get("name") for one in params.get("packages") or [] if isinstance(one, dict)]
-    return answer(error=0, packages=[{"name": name, "result": "success"} for name in names])
+    packages = [{"name": name, "result": "Success"} for name in names]
+    return answer(packages=packages, error=0, text="Success")
 
 
 def _script(answer_id: Any, serial: str, uuid: Any, params: dict[str, Any]) -> Reaction:

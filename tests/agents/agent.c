@@ -8,6 +8,7 @@
  *
  * Options:  path=/  ping=300 hangup=310 (seconds)  apply=0 (ms that applying takes)
  *           retry=5000 (ms; an access point waits once, twice, ... as long)  tls12=0  uuid=1
+ *           slow=0 (ms of rest after each read of 4 KB)
  * stdin:    state | log TEXT | text JSON | fragments JSON | close | quit
  * stdout:   established VERSION | received METHOD ID BYTES BUFFERS | unparsable BYTES |
  *           applied UUID | refused UUID | pong | closed | error TEXT
@@ -43,7 +44,7 @@ struct message {
 static struct lws_context *context;
 static struct lws *websocket;
 static struct message *head, *tail;
-static int is_switch, tls12, apply_ms, retry_ms = 5000, losses, finished;
+static int is_switch, tls12, apply_ms, retry_ms = 5000, slow_ms, losses, finished;
 static const char *serial, *path = "/";
 static int port;
 static char reason[32] = "boot"; /* of the next connect */
@@ -571,6 +572,8 @@ int main(int count, char **words)
 			apply_ms = atoi(value);
 		else if (!strcmp(words[n], "retry"))
 			retry_ms = atoi(value);
+		else if (!strcmp(words[n], "slow"))
+			slow_ms = atoi(value);
 		else if (!strcmp(words[n], "tls12"))
 			tls12 = atoi(value);
 		else if (!strcmp(words[n], "uuid"))
@@ -598,6 +601,6 @@ int main(int count, char **words)
 	pthread_detach(reader);
 	connect_now(NULL);
 	while (!finished && lws_service(context, 0) >= 0)
-		;
+		usleep(slow_ms * 1000);
 	return 0;
 }

@@ -245,6 +245,27 @@ async def test_large_configuration(gateway: Gateway, join: Join, kind: str) -> N
     assert size > 600_000 if kind == "switch" else size < 32_768
 
 
+async def test_largest_configuration_of_a_switch(gateway: Gateway, join: Join) -> None:
+    """What its buffer of 4 MiB holds arrives as one frame; what it does not is refused here."""
+    agent = await join("switch")
+    for size, error in ((4_100_000, 0), (4_300_000, None)):
+        sent = len(agent.told("received", "configure"))
+        answer = await gateway.configure(agent.serial, {"unit": {"location": "x" * size}})
+        if error is None:
+            assert answer.status_code == 400
+            assert len(agent.told("received", "configure")) == sent
+        else:
+            assert answer.json()["errorCode"] == error, answer.text
+
+
+async def test_large_configuration_that_is_read_slowly(gateway: Gateway, join: Join) -> None:
+    """Some 150 KB/s, and PINGs meanwhile whose PONGs wait behind it: the session stays."""
+    agent = await join("switch", slow=60, ping=1, hangup=60)
+    changed = await configure(gateway, agent, {"unit": {"location": "x" * 600_000}})
+    assert (changed["status"], changed["errorCode"]) == ("completed", 0), changed
+    assert len(agent.told("established")) == 1
+
+
 async def test_what_no_buffer_holds_is_refused_before_it_is_sent(
     gateway: Gateway, join: Join
 ) -> None:

@@ -198,7 +198,7 @@ async def test_upgrade_that_fails(gateway: Gateway, join: Join, platform: str) -
         async with asyncio.timeout(WAIT):
             while not (rows := gateway.sql(query, device.serial)):
                 await asyncio.sleep(0.02)
-        assert json.loads(rows[-1][0])["text"] == "download failed"
+        assert json.loads(rows[-1][0]) == {"operation": "fail"}
     assert device.connected
 
 
@@ -219,6 +219,14 @@ async def test_diagnostic_has_a_place_to_go_to(gateway: Gateway, join: Join, pla
     done = await ask(gateway, device, "script", type="diagnostic")
     assert done["errorCode"] == 0, done
     assert "/v1/upload/" in done["details"]["uri"]
+
+
+async def test_list_of_packages(gateway: Gateway, join: Join) -> None:
+    """It comes as a stream of all of them, whichever was asked for."""
+    device = await join("ap")
+    found = await gateway.get(f"device/{device.serial}/package?pkgName=nano")
+    assert {"name": "nano", "version": "7.2-1"} in found["status"]["packages"]
+    assert "compress_64" not in found["status"]
 
 
 async def test_transfer_that_fails_after_it_was_answered(gateway: Gateway, join: Join) -> None:
@@ -249,6 +257,17 @@ async def test_method_that_the_agent_does_not_know(
     await device.drop()
     ended = await asking
     assert ended["status"] == "failed"
+
+
+async def test_file_that_comes_before_the_answer(gateway: Gateway, join: Join) -> None:
+    """An access point starts the upload of a trace, and says so when it is perhaps there."""
+    device = await join("ap", uploads=True)
+    device.faults = Faults(answer_delay=2.0)
+    done = await ask(gateway, device, "trace", interface="eth0", duration=1)
+    assert device.counters.uploads == 1
+    assert (done["status"], done["errorCode"]) == ("completed", 0), done
+    file = await gateway.request("GET", f"file/{done['UUID']}?serialNumber={device.serial}")
+    assert (file.status_code, len(file.content)) == (200, 1028)
 
 
 async def test_switch_is_deaf_while_it_applies(gateway: Gateway, join: Join) -> None:

@@ -426,7 +426,7 @@ async def test_what_crashes_an_access_point_does_no_harm_to_a_switch(make, serve
         ("ap", "transfer", [(0, "triggered command action"), (1, "transfer failed")]),
         ("ap", "upgrade", [(2, "download failed")]),
         ("ap", "leds", [(1, "leds failed")]),
-        ("switch", "reboot", [(0, "reboot requested successfully"), (1, "reboot failed")]),
+        ("switch", "reboot", [(0, "Reboot requested successfully"), (1, "reboot failed")]),
         ("switch", "upgrade", [(0, "upgrade requested successfully")]),
     ],
 )
@@ -441,7 +441,7 @@ async def test_commands_that_fail(make, server, platform, method, said):
         assert answer["result"]["status"]["text"] == text
     if (platform, method) == ("switch", "upgrade"):
         event = (await server.message())["params"]["data"]["event"][1]
-        assert event["payload"] == {"operation": "download", "text": "download failed"}
+        assert event["payload"] == {"operation": "fail"}
     await settled(device)
     assert (device.counters.reboots, device.connected) == (0, True)
 
