@@ -15,7 +15,7 @@ class HistoryEntry(msgspec.Struct, rename="camel", kw_only=True):
     """Epoch seconds."""
     author: str
     through: str
-    """configure, device, onboarding or provisioning."""
+    """configure, device, onboarding, provisioning, restore or import."""
 
 
 class History(msgspec.Struct):

@@ -28,6 +28,9 @@ _COMMANDS: Final = {
     "migrate-store": _Entry(
         "gw.cli.migrate_store", "migrate_store", "Copy a SQLite store into PostgreSQL."
     ),
+    "import-owgw": _Entry(
+        "gw.cli.import_owgw", "import_owgw", "Take over devices and users of owgw and owsec."
+    ),
     "user": _Entry("gw.cli.user", "user", "Repair user accounts."),
     "device": _Entry("gw.cli.device", "device", "List, show and configure devices."),
     "simulate": _Entry("gw.cli.simulate", "simulate", "Run simulated devices against a gateway."),

@@ -30,8 +30,13 @@ class Progress:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        self.clear()
+
+    def clear(self) -> None:
+        """Make room for a line of another kind."""
         if self._shown and self._next:
             click.echo("\r\x1b[K", nl=False, err=True)
+            self._next = 0.0
 
     def __call__(self, part: str, done: int, total: int = 0) -> None:
         """Show that of `part` so much is done; `total` 0: nobody knows of how much."""

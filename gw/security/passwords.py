@@ -20,6 +20,7 @@ from argon2.profiles import RFC_9106_LOW_MEMORY
 
 from gw.core import settings
 from gw.core.errors import ApiError
+from gw.security.owsec_passwords import OwsecHash, unwrap, wrap
 
 T = TypeVar("T")
 
@@ -93,6 +94,10 @@ class Passwords(PasswordRules):
         """Return the hash to be kept, in PHC form."""
         return await self._run(lambda: self._hasher.hash(_bytes(password)))
 
+    async def hash_of_owsec(self, stored: OwsecHash, email: str) -> str:
+        """Return the hash to be kept of a password of which owsec's fast one is all there is."""
+        return wrap(stored.salt, email, await self.hash(stored.digest))
+
     async def verify(self, stored: str, password: str) -> bool:
         """Tell whether `password` is the one of the hash `stored`.
 
@@ -103,7 +108,7 @@ class Passwords(PasswordRules):
 
     def needs_rehash(self, stored: str) -> bool:
         """Tell whether a hash that was just verified should be replaced by a present-day one."""
-        return self._hasher.check_needs_rehash(stored)
+        return unwrap(stored) is not None or self._hasher.check_needs_rehash(stored)
 
     async def was_used(self, password: str, stored: Sequence[str]) -> bool:
         """Tell whether `password` is among the last ones: `stored` has their hashes, newest last.
@@ -122,8 +127,11 @@ class Passwords(PasswordRules):
     def _verify(self, stored: str, password: str) -> bool:
         # At the first sign-in of all, whoever it is. Twice at most, if two threads meet here.
         self._nobody = self._nobody or self._hasher.hash(secrets.token_bytes(16))
+        given = _bytes(password)
+        if wrapped := unwrap(stored):
+            stored, given = wrapped.slow, wrapped.digest_of(given)
         try:
-            right = self._hasher.verify(stored or self._nobody, _bytes(password))
+            right = self._hasher.verify(stored or self._nobody, given)
         except (VerificationError, InvalidHashError):
             # The wrong password; or not a hash of ours, with which nobody signs in.
             return False

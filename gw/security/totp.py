@@ -36,3 +36,8 @@ def step_of(secret: str, code: str, now: float, *, after: int = 0) -> int:
         if same and step > after:
             found = step
     return found
+
+
+def secret_purpose(user_id: str) -> str:
+    """Return what the secret of a user's app is sealed for."""
+    return f"authenticator secret of {user_id}"

@@ -202,7 +202,7 @@ class ConfigurationRow(Row):
     recorded: int
     author: str
     through: str
-    """How it came: `configure`, `device`, `onboarding`, `provisioning` or `restore`."""
+    """How it came: `configure`, `device`, `onboarding`, `provisioning`, `restore` or `import`."""
     configuration: str
 
 

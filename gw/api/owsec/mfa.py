@@ -67,11 +67,6 @@ class ChallengeDocument(msgspec.Struct):
     question: str = "mfa challenge"
 
 
-def secret_purpose(user_id: str) -> str:
-    """Return what the secret of a user's app is sealed for."""
-    return f"authenticator secret of {user_id}"
-
-
 def number_of(user: UserRow) -> str:
     """Return the phone number that a user has proven. Raises ApiError 1115 if there is none."""
     for mobile in proprietary(rest_of(user)).get("mobiles", ()):
@@ -186,13 +181,13 @@ class Mfa:
         """Return the secret of a user's app; empty if there is none that can be used."""
         stored = str(proprietary(rest_of(user)).get("authenticatorSecret", ""))
         try:
-            return self._sealer.open(stored, secret_purpose(user.id)) if stored else ""
+            return self._sealer.open(stored, totp.secret_purpose(user.id)) if stored else ""
         except SealError:
             return ""
 
     def seal(self, user_id: str, secret: str) -> str:
         """Return how the secret of a user's app is stored."""
-        return self._sealer.seal(secret, secret_purpose(user_id))
+        return self._sealer.seal(secret, totp.secret_purpose(user_id))
 
     def _send_code(self, user: UserRow, method: str) -> str:
         code = f"{secrets.randbelow(10**_CODE_DIGITS):0{_CODE_DIGITS}}"
