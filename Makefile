@@ -7,7 +7,8 @@ MAKEFLAGS += --no-print-directory
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.built
-SOURCES := pyproject.toml setup.py deploy/dev/build $(wildcard gw/_native/*.pyx gw/_native/*.pxd gw/_native/*.h)
+WEB := $(wildcard gw/web/*.json gw/web/*.ts gw/web/index.html) $(shell find gw/web/src -type f)
+SOURCES := pyproject.toml setup.py deploy/dev/build $(wildcard gw/_native/*.pyx gw/_native/*.pxd gw/_native/*.h) $(WEB)
 # Further arguments: make run ARGS='--devices 500', make test ARGS='-k ring'.
 ARGS ?=
 # Most tests wait for processes that they start, so a few more than there are cores run at a time.
@@ -41,12 +42,13 @@ soak: build ## Run the long tests (SOAK_SECONDS=600, SOAK_FAULTS=10 of each kind
 	$(BIN)/python -m pytest -m soak --timeout 0 $(ARGS)
 
 .PHONY: check
-check: build ## Look for faults without running anything: lint, format, types, layers, C warnings
+check: build ## Look for faults without running anything: lint, format, types, layers, C warnings, console
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	deploy/dev/check-native $(BIN)/python
+	deploy/dev/check-console
 
 .PHONY: bench
 bench: build ## Measure: single steps, then what messages and connections cost against their floors

@@ -186,6 +186,7 @@ class Supervisor:
                 rings=ends,
                 counters_memfd=counters,
                 counters_slot=names.index(f"worker-{slot}" if role == "worker" else role),
+                counters_names=names,
                 sockets=lambda: self._sockets_of(slot, names_of),
                 also_pass=[lock],
                 on_change=self._on_child_ready,

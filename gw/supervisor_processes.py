@@ -129,6 +129,7 @@ class Child:
         rings: Sequence[RingEnds],
         counters_memfd: int,
         counters_slot: int,
+        counters_names: Sequence[str] = (),
         sockets: Callable[[], dict[str, int]],
         also_pass: Iterable[int] = (),
         on_change: Callable[[Child], None] = lambda child: None,
@@ -163,6 +164,7 @@ class Child:
         self._rings = list(rings)
         self._counters_memfd = counters_memfd
         self._counters = metrics.CounterPage(counters_memfd, counters_slot)
+        self._counters_names = counters_names
         self._sockets = sockets
         self._also_pass = list(also_pass)
         self._on_change = on_change
@@ -279,6 +281,7 @@ class Child:
                     rings=self._rings,
                     counters_memfd=self._counters_memfd,
                     counters_slot=self._counters.slot,
+                    counters_names=list(self._counters_names),
                     ready_fd=ready_write,
                     sockets=sockets,
                 )

@@ -15,6 +15,7 @@ import uvloop
 from gw.api.app import gateway_app, gateway_sockets, security_app, security_sockets
 from gw.api.authentication import Authentication
 from gw.api.configuration_validation import ConfigurationValidation, CountValidation
+from gw.api.console import Console
 from gw.api.context import Context
 from gw.api.coordinator_client import CoordinatorClient
 from gw.api.edge import Edge, Observe, RouteMethods
@@ -38,6 +39,7 @@ from gw.files.kept import KeptFiles
 from gw.files.upload import Uploads
 from gw.ops import log_levels, logs, metrics
 from gw.ops.metrics_table import API_LISTENER
+from gw.ops.processes import Processes
 from gw.security.internal_key import internal_key
 from gw.security.passwords import Passwords
 from gw.security.sealing import Sealer, sealing_key
@@ -104,6 +106,7 @@ async def _serve(bootstrap: Bootstrap) -> None:
         count_terminals=_terminal_counter(bootstrap.counters_memfd),
         vendors=_vendors(settings),
         log_levels=log_levels.LogLevels(page, settings.log.level),
+        processes=Processes(bootstrap.counters_memfd, bootstrap.counters_names),
     )
     observe = _observer(page)
     mailer = Mailer(settings.mail, _counter(page, "gw_mails_total", OUTCOMES))
@@ -114,7 +117,6 @@ async def _serve(bootstrap: Bootstrap) -> None:
     )
     key = _kept("security.internal_key", internal_key, settings.security.internal_key, data)
     apps: dict[str, Any] = {
-        "api": gateway_app(context, authentication, observe, limits, ui=_ui(settings.api.ui_dir)),
         "private_api": gateway_app(context, authentication, observe, internal_key=key),
         "security": security_app(context, authentication, parts, observe, limits),
         "private_security": security_app(context, authentication, parts, observe, internal_key=key),
@@ -130,6 +132,15 @@ async def _serve(bootstrap: Bootstrap) -> None:
             observe,
         ),
     }
+    apps["api"] = gateway_app(
+        context,
+        authentication,
+        observe,
+        limits,
+        ui=_ui(settings.api.ui_dir),
+        console=_console(settings.security.external_url),
+        security=None if external else apps["security"],
+    )
     hub = Hub(client, bootstrap.generation, settings.streams, page)
     apps["api"].sockets = gateway_sockets(context, authentication, hub)
     apps["security"].sockets = security_sockets(context, authentication, hub)
@@ -228,6 +239,14 @@ def _ui(folder: str) -> Ui | None:
         return Ui(folder) if folder else None
     except OSError as error:
         raise SystemExit(f"api.ui_dir {folder}: {error}") from None
+
+
+def _console(sign_in: str) -> Console | None:
+    try:
+        return Console(sign_in=sign_in)
+    except FileNotFoundError:
+        _log.info("the web console was not built: `make build` does so where npm is")
+        return None
 
 
 def _kept(setting: str, key_of: Callable[[str, str], str], configured: str, data: str) -> str:

@@ -27,8 +27,10 @@ from gw.api import (
     devices,
     docs,
     files,
+    fleet,
     lookups,
     models,
+    node,
     packages,
     radius_pools,
     radius_sessions,
@@ -40,6 +42,7 @@ from gw.api import (
     telemetry_records,
 )
 from gw.api.authentication import Authenticator, Caller
+from gw.api.console import Console, WithSecurity
 from gw.api.context import Context
 from gw.api.edge import Edge, Observe, RouteMethods, unobserved
 from gw.api.envelope import (
@@ -129,6 +132,9 @@ _GATEWAY: Final[tuple[BaseRouteHandler, ...]] = (
     blacklist.allow_device,
     models.read_models,
     dashboard.read_dashboard,
+    fleet.list_fleet,
+    fleet.read_fleet,
+    node.read_node,
     lookups.read_vendors,
     lookups.read_countries,
     lookups.read_regulatory,
@@ -158,22 +164,33 @@ def gateway_app(
     *,
     internal_key: str = "",
     ui: Ui | None = None,
+    console: Console | None = None,
+    security: Edge | None = None,
 ) -> Edge:
     """Return the application of the api listener; with `internal_key`, of the private one.
 
-    `ui` takes the place of the start page.
+    `ui` takes the place of the start page, else the console does. `security` is what the console
+    signs in with, at the same origin.
     """
     other = Other("Security service", context.security_port)
     handlers = _GATEWAY
     if internal_key:
         handlers = tuple(one for one in _GATEWAY if not _PUBLIC_ONLY & set(one.paths))
     gatekeeper = Gatekeeper(authentication, "owgw", limits, internal_key=internal_key)
-    dependencies = {"dashboard": _constant(dashboard.dashboard_of(context))}
-    more = docs.start_page() if ui is None else ui.routes()
+    dependencies = {
+        "dashboard": _constant(dashboard.dashboard_of(context)),
+        "summaries": _constant(fleet.Summaries(context, context.settings.api.dashboard_seconds)),
+    }
+    more = docs.start_page(console is None) if ui is None else ui.routes()
+    if console is not None:
+        more += console.routes(start=ui is None)
     app = _documented(
         handlers, "gw", other, context, gatekeeper, authentication, dependencies, more
     )
-    return _behind_edge(app, context, observe)
+    edge = _behind_edge(app, context, observe)
+    if console is not None and security is not None:
+        edge.app = WithSecurity(edge.app, security.app)
+    return edge
 
 
 def gateway_sockets(context: Context, authentication: Authenticator, hub: Hub) -> Sockets:

@@ -19,6 +19,7 @@ from gw.api.terminal_places import TerminalPlaces
 from gw.core.errors import ApiError
 from gw.core.settings import Settings
 from gw.files.kept import KeptFiles
+from gw.ops.processes import Processes
 from gw.store.interface import Reader
 from gw.store.rows import DeviceRow
 from gw.validation.examination import Device
@@ -98,6 +99,8 @@ class Context:
     vendors: Vendors = field(default_factory=Vendors)
     regulatory: Regulatory = field(init=False)
     log_levels: LogLevels = field(default_factory=FixedLevels)
+    processes: Processes = field(default_factory=Processes.alone)
+    """What each process of the node did."""
     reload: Callable[[], None] = lambda: None
     """Reads certificates and other files again."""
     started: float = field(default_factory=time.time)

@@ -30,12 +30,10 @@ def pages(openapi: dict[str, Any]) -> list[HTTPRouteHandler]:
     ]
 
 
-def start_page() -> list[HTTPRouteHandler]:
-    """Return the routes of the page at `/`, which leads to the others."""
-    return [
-        static("/", "index.html", "text/html; charset=utf-8"),
-        static("/favicon.ico", "icon.svg", "image/svg+xml"),
-    ]
+def start_page(links: bool = True) -> list[HTTPRouteHandler]:
+    """Return the routes of the icon and, with `links`, of a page at `/` with links."""
+    icon = static("/favicon.ico", "icon.svg", "image/svg+xml")
+    return [icon, static("/", "index.html", "text/html; charset=utf-8")] if links else [icon]
 
 
 def static(path: str, file: str, media_type: str) -> HTTPRouteHandler:

@@ -96,9 +96,12 @@ class Edge:
         observe: Observe,
         sockets: App | None = None,
     ) -> None:
-        """`sockets` serves WebSockets; None: the application refuses them."""
+        """`sockets` serves WebSockets; None: the application refuses them.
+
+        `app` stays to be had, for whoever serves it at a place of its own too.
+        """
         self.sockets = sockets
-        self._app = app
+        self.app = app
         self._methods = methods
         self._any_origin = "*" in origins
         self._origins = {origin.encode() for origin in origins}
@@ -108,7 +111,7 @@ class Edge:
         """Answer one request."""
         if scope["type"] != "http":
             app = self.sockets if scope["type"] == "websocket" else None
-            await (app or self._app)(scope, receive, send)
+            await (app or self.app)(scope, receive, send)
             return
         began = time.monotonic()
         headers: dict[bytes, bytes] = dict(scope["headers"])
@@ -119,7 +122,7 @@ class Edge:
             elif scope["method"] == "OPTIONS":
                 await self._preflight(scope["path"], headers, answer)
             else:
-                await self._app(scope, receive, answer.take)
+                await self.app(scope, receive, answer.take)
         except Exception as error:
             # The framework answers its own faults; this is for a fault in that.
             _log.error("request failed", method=scope["method"], exc_info=error)
@@ -174,7 +177,8 @@ class _Answer:
             body: bytes = message.get("body", b"")
             if not message.get("more_body", False):
                 headers = [h for h in headers if h[0].lower() != b"content-length"]
-                if self._takes_gzip and len(body) >= GZIP_BYTES:
+                coded = any(name.lower() == b"content-encoding" for name, _ in headers)
+                if self._takes_gzip and not coded and len(body) >= GZIP_BYTES:
                     body = await _compress(body)
                     headers.append((b"content-encoding", b"gzip"))
                 if self.status not in (204, 304):

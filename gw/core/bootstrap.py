@@ -54,6 +54,8 @@ class Bootstrap(msgspec.Struct):
     sockets: dict[str, int]
     """Listening sockets by name: `devices`, `devices.<name>` of further listeners, `api`,
     `security`, `files`, `rtty`, `rtty_viewer`."""
+    counters_names: list[str] = msgspec.field(default_factory=list)
+    """Names of the processes, in the order of their slots of the counters."""
 
 
 def load() -> Bootstrap:

@@ -358,6 +358,20 @@ class Reader(Protocol):
     async def fleet(self, *, after: str = "", limit: int = 1000) -> list[rows.FleetRow]:
         """Some facts of devices, by serial number, those behind `after`."""
 
+    async def find_devices(
+        self, wanted: rows.FleetSearch, *, after: str = "", limit: int = 100
+    ) -> list[rows.FleetDeviceRow]:
+        """Devices of a search, by serial number, those behind `after`."""
+
+    async def count_found(self, wanted: rows.FleetSearch, *, most: int) -> int:
+        """Number of devices of a search, counted up to `most`."""
+
+    async def count_by(self, column: str) -> dict[str, int]:
+        """Number of devices by configuration_state, firmware, compatible or device_type."""
+
+    async def count_certificates(self, before: int) -> int:
+        """Number of devices whose certificate ends before a time."""
+
     async def newest_states(self, serials: list[str]) -> dict[str, bytes]:
         """Newest state document of some devices; those without any are left out."""
 

@@ -13,6 +13,7 @@ from typing import Any, Final, TypeVar
 
 from gw.store import rows
 from gw.store.errors import StoreError
+from gw.store.fleet_queries import FleetQueries
 from gw.store.security_queries import SecurityQueries
 from gw.store.tables import (
     BLACKLIST,
@@ -58,7 +59,7 @@ DEVICE_BY_SERIAL: Final = (
 )
 
 
-class Queries(SecurityQueries):
+class Queries(FleetQueries, SecurityQueries):
     """What a `Reader` has, over one way to run a SELECT."""
 
     @abstractmethod

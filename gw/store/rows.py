@@ -115,6 +115,41 @@ class FleetRow(Row):
     last_recorded_contact: int
 
 
+class FleetDeviceRow(Row):
+    """What a list of the fleet shows of one device."""
+
+    serial_number: str
+    device_type: str
+    compatible: str
+    firmware: str
+    venue: str
+    entity: str
+    simulated: bool
+    quarantined: bool
+    last_recorded_contact: int
+    certificate_expiry: int
+    config_uuid: int
+    applied_uuid: int
+    configuration_state: str
+    """Computed by the database: how the device stands to its configuration."""
+    hold: str
+    rejected_text: str
+    rejected_at: int
+
+
+class FleetSearch(msgspec.Struct, kw_only=True, frozen=True):
+    """Which devices a list of the fleet wants; what is empty does not matter."""
+
+    text: str = ""
+    """The start of a serial number, or of its last six or four digits; of a type or firmware."""
+    state: str = ""
+    firmware: str = ""
+    compatible: str = ""
+    platform: str = ""
+    certificate_before: int = 0
+    """Only devices whose certificate ends before."""
+
+
 class EventRow(Row):
     """One event that a device reported."""
 
