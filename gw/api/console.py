@@ -30,12 +30,13 @@ _INDEX: Final = "index.html"
 _HASHED: Final = re.compile(r"assets/.+-[A-Za-z0-9_-]{8}\.[a-z0-9]+")
 _FOR_EVER: Final = "public, max-age=31536000, immutable"
 _TYPES: Final = {
-    ".css": "text/css; charset=utf-8",
-    ".html": "text/html; charset=utf-8",
-    ".js": "text/javascript; charset=utf-8",
+    ".css": "text/css",
+    ".html": "text/html",
+    ".js": "text/javascript",
     ".svg": "image/svg+xml",
-    ".txt": "text/plain; charset=utf-8",
+    ".txt": "text/plain",
 }
+"""The framework adds the charset."""
 _CODINGS: Final = ((".br", "br"), (".gz", "gzip"))
 """Best first."""
 _POLICY: Final = (

@@ -40,22 +40,19 @@ class FleetQueries:
         self, wanted: rows.FleetSearch, *, after: str = "", limit: int = 100
     ) -> list[rows.FleetDeviceRow]:
         """Devices of a search, by serial number, those behind `after`."""
-        conditions, values = _conditions(wanted)
-        if after:
-            conditions.append("serial_number > ?")
-            values.append(after)
+        found, values = _search(wanted, after, limit)
         sql = (
-            f"SELECT {FLEET_DEVICE.select()} FROM devices WHERE {' AND '.join(conditions)} "
+            f"SELECT {FLEET_DEVICE.select()} FROM devices WHERE {found} "
             "ORDER BY serial_number LIMIT ?"
         )
         return await self._all(FLEET_DEVICE, sql, *values, limit)
 
     async def count_found(self, wanted: rows.FleetSearch, *, most: int) -> int:
         """Number of devices of a search, counted up to `most`."""
-        conditions, values = _conditions(wanted)
+        found, values = _search(wanted, "", most)
         sql = (
-            "SELECT count(*) FROM (SELECT serial_number FROM devices "
-            f"WHERE {' AND '.join(conditions)} LIMIT ?) AS found"
+            f"SELECT count(*) FROM (SELECT serial_number FROM devices WHERE {found} LIMIT ?) "
+            "AS found"
         )
         return int((await self._cells(sql, *values, most))[0][0])
 
@@ -72,9 +69,32 @@ class FleetQueries:
         return int((await self._cells(sql, before))[0][0])
 
 
-def _conditions(wanted: rows.FleetSearch) -> tuple[list[str], list[Any]]:
-    conditions: list[str] = []
-    values: list[Any] = []
+def _search(wanted: rows.FleetSearch, after: str, limit: int) -> tuple[str, list[Any]]:
+    """Return the condition of a search and its parameters.
+
+    A text may begin several things. Each has an index of its own that also holds the serial
+    number, so each is looked for alone, and `limit` of each are enough.
+    """
+    conditions, values = _filters(wanted, after)
+    text = wanted.text.strip()
+    if not text:
+        return " AND ".join(conditions), values
+    parts: list[str] = []
+    together: list[Any] = []
+    for number, (column, start) in enumerate(_beginnings(text)):
+        where = " AND ".join((f"{column} >= ?", f"{column} < ?", *conditions))
+        parts.append(
+            "SELECT serial_number FROM (SELECT serial_number FROM devices "
+            f"WHERE {where} ORDER BY serial_number LIMIT ?) AS part{number}"
+        )
+        together += [start, start + _AFTER, *values, limit]
+    return f"serial_number IN ({' UNION '.join(parts)})", together
+
+
+def _filters(wanted: rows.FleetSearch, after: str) -> tuple[list[str], list[Any]]:
+    # Also for the first page: so the list is walked along the index of its order.
+    conditions = ["serial_number > ?"]
+    values: list[Any] = [after]
     for column, value in (
         ("configuration_state", wanted.state),
         ("firmware", wanted.firmware),
@@ -87,19 +107,18 @@ def _conditions(wanted: rows.FleetSearch) -> tuple[list[str], list[Any]]:
     if wanted.certificate_before:
         conditions.append("certificate_expiry > 0 AND certificate_expiry < ?")
         values.append(wanted.certificate_before)
-    if text := wanted.text.strip():
-        any_of = [(column, text) for column in ("compatible", "firmware")]
-        digits = _SEPARATORS.sub("", text.lower())
-        if _HEX.match(digits):
-            any_of = [("serial_number", digits), ("compatible", text.lower())]
-            if _LEAST_OF_TAIL <= len(digits) <= 6:
-                any_of.append(("substr(serial_number, 7)", digits))
-            if _LEAST_OF_TAIL <= len(digits) <= 4:
-                any_of.append(("substr(serial_number, 9)", digits))
-        elif text != text.lower():
-            any_of.append(("compatible", text.lower()))
-        ranges = [f"({column} >= ? AND {column} < ?)" for column, _ in any_of]
-        conditions.append(f"({' OR '.join(ranges)})")
-        for _, start in any_of:
-            values += [start, start + _AFTER]
-    return conditions or ["true"], values
+    return conditions, values
+
+
+def _beginnings(text: str) -> list[tuple[str, str]]:
+    """Return what a text may be the start of: (column, start)."""
+    digits = _SEPARATORS.sub("", text.lower())
+    if not _HEX.match(digits):
+        found = [("compatible", text), ("firmware", text)]
+        return found if text == text.lower() else [*found, ("compatible", text.lower())]
+    found = [("serial_number", digits), ("compatible", text.lower())]
+    if _LEAST_OF_TAIL <= len(digits) <= 6:
+        found.append(("substr(serial_number, 7)", digits))
+    if _LEAST_OF_TAIL <= len(digits) <= 4:
+        found.append(("substr(serial_number, 9)", digits))
+    return found

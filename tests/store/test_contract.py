@@ -1,10 +1,14 @@
 """What every store does, whatever its database."""
 
 import asyncio
+import itertools
+from collections import Counter
 
 import msgspec
 import pytest
 
+from gw.api.device_document import configuration_state
+from gw.protocol import configuration
 from gw.store import interface as ops
 from gw.store import rows
 from gw.store.errors import BatchError, StoreError
@@ -314,6 +318,89 @@ async def test_what_the_summary_of_the_fleet_is_made_of(store):
     ]
     assert await store.newest_states([A, C]) == {A: b'{"n":3}'}
     assert await store.count_commands() == {"leds": 1, "reboot": 2}
+
+
+def every_state():
+    """Devices in every combination of what decides the state of their configuration."""
+    holds = ("", *(getattr(configuration, name) for name in dir(configuration)
+                   if name.startswith("HOLD_")))  # fmt: skip
+    cases = itertools.product((0, 5), (0, 6), ("", "h"), ("", "h", "g"), (0, 5, 4), (0, 9), holds)
+    for number, (config, pending, rejected, applied_hash, applied, at, hold) in enumerate(cases):
+        yield rows.DeviceRow(
+            serial_number=f"{number:012x}",
+            config_uuid=config,
+            config_hash="h",
+            pending_uuid=pending,
+            rejected_hash=rejected,
+            applied_uuid=applied,
+            applied_hash=applied_hash,
+            applied_at=at,
+            hold=hold,
+        )
+
+
+async def test_state_of_the_configuration_is_the_api_s(store):
+    made = list(every_state())
+    await write(store, *(ops.PutDevice(row) for row in made))
+    found = await store.find_devices(rows.FleetSearch(), limit=len(made) + 1)
+    assert [one.configuration_state for one in found] == [configuration_state(one) for one in made]
+    counts = await store.count_by("configuration_state")
+    assert counts == Counter(map(configuration_state, made))
+    assert len(counts) == 7
+    some = await store.find_devices(
+        rows.FleetSearch(state="drifted"), after=found[100].serial_number
+    )
+    assert {one.configuration_state for one in some} == {"drifted"}
+    assert all(one.serial_number > found[100].serial_number for one in some)
+
+
+async def test_state_of_the_configuration_follows_a_change(store):
+    await write(store, ops.PutDevice(rows.DeviceRow(serial_number=A, config_uuid=5)))
+    (row,) = await store.find_devices(rows.FleetSearch(state="unknown"))
+    await write(store, ops.PatchDevice(A, {"applied_uuid": 5, "applied_at": 9}))
+    assert await store.find_devices(rows.FleetSearch(state="unknown")) == []
+    (row,) = await store.find_devices(rows.FleetSearch(state="in_step"))
+    assert row.serial_number == A
+
+
+async def test_searches_of_the_fleet(store):
+    def device(serial, **columns):
+        return ops.PutDevice(rows.DeviceRow(serial_number=serial, **columns))
+
+    await write(
+        store,
+        device("02a0ad00beef", compatible="edgecore_eap101", firmware="OpenWrt 23"),
+        device("02a0ad001234", compatible="cig_wf188n", firmware="TIP 4.2", certificate_expiry=50),
+        device("beef00000000", compatible="Odd%Name_", firmware="x", device_type="switch"),
+    )
+
+    async def found(**wanted):
+        search = rows.FleetSearch(**wanted)
+        listed = [one.serial_number for one in await store.find_devices(search)]
+        assert await store.count_found(search, most=1000) == len(listed)
+        return listed
+
+    assert await found() == ["02a0ad001234", "02a0ad00beef", "beef00000000"]
+    assert await found(text="BEEF") == ["02a0ad00beef", "beef00000000"]
+    assert await found(text="00be") == ["02a0ad00beef"]
+    assert await found(text="be") == ["beef00000000"]
+    assert await found(text="02:a0:ad:00:12:34") == ["02a0ad001234"]
+    assert await found(text="edge") == ["02a0ad00beef"]
+    assert await found(text="EDGECORE") == ["02a0ad00beef"]
+    assert await found(text="TIP 4") == ["02a0ad001234"]
+    assert await found(text="Odd%") == ["beef00000000"]
+    assert await found(text="%") == []
+    assert await found(text="'; DROP TABLE devices; --") == []
+    assert await found(firmware="TIP 4.2", compatible="cig_wf188n") == ["02a0ad001234"]
+    assert await found(firmware="TIP 4.2", compatible="other") == []
+    assert await found(platform="switch") == ["beef00000000"]
+    assert await found(certificate_before=51) == ["02a0ad001234"]
+    assert await found(certificate_before=50) == []
+    assert await store.count_certificates(51) == 1
+    assert await store.count_found(rows.FleetSearch(), most=2) == 2
+    assert await store.count_by("firmware") == {"OpenWrt 23": 1, "TIP 4.2": 1, "x": 1}
+    with pytest.raises(ValueError, match="notes"):
+        await store.count_by("notes")
 
 
 async def test_delete_records(store):

@@ -75,7 +75,8 @@ async def test_both_databases_have_the_same_columns_and_indexes(migrated, tmp_pa
         if table in ("schema_versions", "sqlite_sequence", "sqlite_stat1"):
             continue
         expected = {
-            name: kinds[kind] for _, name, kind, *_ in sqlite.execute(f"PRAGMA table_info({table})")
+            name: kinds[kind]
+            for _, name, kind, *_ in sqlite.execute(f"PRAGMA table_xinfo({table})")
         }
         found = await migrated.fetch(
             "SELECT column_name, data_type, is_nullable FROM information_schema.columns "

@@ -29,7 +29,7 @@ CREATE INDEX devices_by_state ON devices (configuration_state, serial_number);
 CREATE INDEX devices_by_firmware ON devices (firmware, serial_number);
 CREATE INDEX devices_by_type ON devices (compatible, serial_number);
 -- The last six and the last four digits: what people read from a label.
-CREATE INDEX devices_by_last_six ON devices (substr(serial_number, 7));
-CREATE INDEX devices_by_last_four ON devices (substr(serial_number, 9));
+CREATE INDEX devices_by_last_six ON devices (substr(serial_number, 7), serial_number);
+CREATE INDEX devices_by_last_four ON devices (substr(serial_number, 9), serial_number);
 CREATE INDEX devices_by_certificate ON devices (certificate_expiry, serial_number)
     WHERE certificate_expiry > 0;
