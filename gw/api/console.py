@@ -85,13 +85,13 @@ class Console:
         return found
 
     def routes(self, *, start: bool) -> list[HTTPRouteHandler]:
-        """Return the public routes; with `start`, `/` leads to the console."""
+        """Return the public routes; with `start`, the console is at `/` as well."""
         made = [
             self._route(BASE, "console"),
             self._route(f"{BASE}/{{rest:path}}", "console_file"),
             self._configuration(),
         ]
-        return [*made, _to_console] if start else made
+        return [*made, self._route("/", "start")] if start else made
 
     def _route(self, path: str, name: str) -> HTTPRouteHandler:
         @route(path, http_method=["GET", "HEAD"], name=name, **_PUBLIC)
@@ -141,12 +141,6 @@ class WithSecurity:
         await self._gateway(scope, receive, send)
 
 
-@route("/", http_method=["GET", "HEAD"], name="start", **_PUBLIC)
-async def _to_console() -> Answer:
-    """Lead to the console."""
-    return _moved(f"{BASE}/")
-
-
 def accepts(header: str, coding: str) -> bool:
     """Tell whether a client takes a content coding (RFC 9110, 12.5.3); `*` counts for nothing."""
     for part in header.lower().split(","):
@@ -159,10 +153,6 @@ def accepts(header: str, coding: str) -> bool:
 def _origin(url: str) -> str:
     parts = urlsplit(url)
     return f"{parts.scheme}://{parts.netloc}"
-
-
-def _moved(place: str) -> Answer:
-    return Response(b"", status_code=302, headers={"location": place})
 
 
 def _read(folder: Path, path: Path) -> ConsoleFile:

@@ -9,24 +9,33 @@ from typing import Final, Self
 import msgspec
 
 from gw.ops import metrics
-from gw.ops.metrics_table import DEVICE_METHODS
+from gw.ops.metrics_table import TABLE
 
-_RECEIVED: Final = metrics.indexes("gw_device_messages_received_total")
-_SENT: Final = metrics.index("gw_device_messages_sent_total")
-_HANDSHAKES: Final = metrics.index("gw_handshakes_total")
-_CONNECTIONS: Final = metrics.index("gw_connections")
-_IN_FLIGHT: Final = metrics.index("gw_handshakes_in_flight")
-_RECEIVED_BYTES: Final = metrics.index("gw_device_received_bytes_total")
-_SENT_BYTES: Final = metrics.index("gw_device_sent_bytes_total")
-_STARTS: Final = metrics.index("gw_process_starts_total")
-_CONNECTED: Final = metrics.index("gw_devices_connected")
-_OPEN_COMMANDS: Final = metrics.index("gw_commands_open")
-_FAILURES: Final = metrics.indexes("gw_handshake_failures_total")
-_REJECTIONS: Final = metrics.index("gw_config_rejections_total")
-_PUSHES: Final = metrics.indexes("gw_config_pushes_total")
-_COMMITTED: Final = metrics.indexes("gw_store_records_committed_total")
-_STORE_ERRORS: Final = metrics.index("gw_store_errors_total")
-_REQUESTS: Final = metrics.indexes("gw_api_requests_total")
+_BY_NAME: Final = {metric.name: metric for metric in TABLE}
+
+
+def _words(name: str) -> tuple[int, ...]:
+    """Return the indexes of a metric, of all its label values."""
+    return tuple(metrics.index(name, *values) for values in metrics.label_sets(_BY_NAME[name]))
+
+
+_CONNECTS: Final = (metrics.index("gw_device_messages_received_total", "connect"),)
+_RECEIVED: Final = _words("gw_device_messages_received_total")
+_SENT: Final = _words("gw_device_messages_sent_total")
+_HANDSHAKES: Final = _words("gw_handshakes_total")
+_FAILURES: Final = _words("gw_handshake_failures_total")
+_IN_FLIGHT: Final = _words("gw_handshakes_in_flight")
+_CONNECTIONS: Final = _words("gw_connections")
+_RECEIVED_BYTES: Final = _words("gw_device_received_bytes_total")
+_SENT_BYTES: Final = _words("gw_device_sent_bytes_total")
+_STARTS: Final = _words("gw_process_starts_total")
+_CONNECTED: Final = _words("gw_devices_connected")
+_OPEN_COMMANDS: Final = _words("gw_commands_open")
+_PUSHES: Final = _words("gw_config_pushes_total")
+_REJECTIONS: Final = _words("gw_config_rejections_total")
+_COMMITTED: Final = _words("gw_store_records_committed_total")
+_STORE_ERRORS: Final = _words("gw_store_errors_total")
+_REQUESTS: Final = _words("gw_api_requests_total")
 
 
 class ProcessDocument(msgspec.Struct, rename="camel", kw_only=True):
@@ -85,38 +94,40 @@ class Processes:
     @property
     def devices_connected(self) -> int:
         """Devices with an accepted session."""
-        return self._slots.total(_CONNECTED)
+        return self._total(_CONNECTED)
 
     @property
     def commands_open(self) -> int:
         """Commands that have no final status."""
-        return self._slots.total(_OPEN_COMMANDS)
+        return self._total(_OPEN_COMMANDS)
 
     def totals(self) -> NodeTotals:
         """Return what all of them did."""
-        total = self._slots.total
         return NodeTotals(
-            connects=total(_RECEIVED["connect"]),
-            messages_received=sum(total(_RECEIVED[method]) for method in DEVICE_METHODS),
-            messages_sent=total(_SENT),
-            bytes_received=total(_RECEIVED_BYTES),
-            bytes_sent=total(_SENT_BYTES),
-            handshakes=total(_HANDSHAKES),
-            handshake_failures=sum(map(total, _FAILURES.values())),
-            configurations_sent=sum(map(total, _PUSHES.values())),
-            configurations_rejected=total(_REJECTIONS),
-            records_stored=sum(map(total, _COMMITTED.values())),
-            store_errors=total(_STORE_ERRORS),
-            requests=sum(map(total, _REQUESTS.values())),
+            connects=self._total(_CONNECTS),
+            messages_received=self._total(_RECEIVED),
+            messages_sent=self._total(_SENT),
+            bytes_received=self._total(_RECEIVED_BYTES),
+            bytes_sent=self._total(_SENT_BYTES),
+            handshakes=self._total(_HANDSHAKES),
+            handshake_failures=self._total(_FAILURES),
+            configurations_sent=self._total(_PUSHES),
+            configurations_rejected=self._total(_REJECTIONS),
+            records_stored=self._total(_COMMITTED),
+            store_errors=self._total(_STORE_ERRORS),
+            requests=self._total(_REQUESTS),
         )
+
+    def _total(self, words: tuple[int, ...]) -> int:
+        return sum(map(self._slots.total, words))
 
     def each(self) -> list[ProcessDocument]:
         """Return every process."""
         return [self._one(slot, name) for slot, name in enumerate(self._names)]
 
     def _one(self, slot: int, name: str) -> ProcessDocument:
-        def value(index: int) -> int:
-            return self._slots.value(slot, index)
+        def value(words: tuple[int, ...]) -> int:
+            return sum(self._slots.value(slot, word) for word in words)
 
         return ProcessDocument(
             name=name,
@@ -124,7 +135,7 @@ class Processes:
             connections=value(_CONNECTIONS),
             handshakes_in_flight=value(_IN_FLIGHT),
             handshakes=value(_HANDSHAKES),
-            messages_received=sum(value(_RECEIVED[method]) for method in DEVICE_METHODS),
+            messages_received=value(_RECEIVED),
             messages_sent=value(_SENT),
             bytes_received=value(_RECEIVED_BYTES),
             bytes_sent=value(_SENT_BYTES),

@@ -100,9 +100,10 @@ async def test_there_is_nothing_else(visitor, path):
     assert "not for anybody" not in answer.text
 
 
-async def test_the_start_leads_to_it(visitor):
+async def test_it_is_what_the_listener_begins_with(visitor):
     answer = await visitor.get("/")
-    assert (answer.status_code, answer.headers["location"]) == (302, "/console/")
+    assert (answer.status_code, answer.text) == (200, INDEX)
+    assert (await visitor.get("/docs")).status_code == 200
 
 
 async def test_without_a_build_the_start_is_a_page_of_links(apps, tmp_path):
@@ -111,9 +112,9 @@ async def test_without_a_build_the_start_is_a_page_of_links(apps, tmp_path):
     async with http(apps.api, "https://gw.example:16002") as made:
         made.base_url = "https://gw.example:16002"
         assert (await made.get("/")).status_code == 200
-        assert (await made.get("/console/")).status_code == 404
-        answer = await made.post("/console/security/api/v1/oauth2", json={})
-        assert answer.status_code in (400, 404)
+        for path in ("/console/", "/console/security/api/v1/oauth2"):
+            told = (await made.get(path)).json()["ErrorDescription"]
+            assert told.startswith("1004")
 
 
 async def test_it_signs_in_at_its_own_origin(visitor):

@@ -17,6 +17,11 @@ function here(): Place {
   return { path: path === "" ? "/" : path, query: new URLSearchParams(location.search) };
 }
 
+/** Gives the start page of the listener its own address. */
+export function settle(): void {
+  if (!location.pathname.startsWith(`${BASE}/`)) history.replaceState(null, "", `${BASE}/`);
+}
+
 /** Goes to a path below BASE. With `replace` the browser's history keeps no trace of the old one. */
 export function go(path: string, { replace = false } = {}): void {
   if (path === here().path + location.search) return;
