@@ -27,6 +27,7 @@ from gw.store.interface import (
     InsertLog,
     InsertStatistics,
     PutRequestResult,
+    PutUpgradeStatus,
 )
 
 log = logs.get("messages")
@@ -34,6 +35,9 @@ log = logs.get("messages")
 LOG, CRASH, REBOOT = 0, 1, 2
 """Kinds of device logs (southbound.md 6.10)."""
 
+_UPGRADE: Final = "firmware_upgrade_status"
+_UPGRADE_BYTES: Final = 4096
+"""Longest status of an upgrade that is kept with its command."""
 _LOGS: Final = frozenset(("log", "crashlog", "rebootLog", "recovery"))
 _SOURCES: Final = {"state": Source.STATE, "healthcheck": Source.HEALTHCHECK}
 
@@ -131,6 +135,8 @@ class Messages:
                 self._recovery(recovery, record, shadow, now)
             case messages.EventParams(data=messages.EventData(event=(_, event))):
                 self._work.write(InsertEvent(serial, now, event.type, bytes(event.payload)))
+                if event.type == _UPGRADE:
+                    self._upgrade(serial, bytes(event.payload))
             case messages.TelemetryParams() as telemetry:
                 self._telemetry.packet(record, serial, telemetry, now)
             case messages.VenueBroadcastParams() as broadcast:
@@ -148,6 +154,11 @@ class Messages:
         text = document.decode()
         if not self._executor.requested(serial, command, text):
             self._work.write(PutRequestResult(command, serial, text, now), len(text) + 256)
+
+    def _upgrade(self, serial: str, status: bytes) -> None:
+        """Keep how an upgrade goes on with its command. Quirk: upgrade-events."""
+        if status.startswith(b"{") and len(status) <= _UPGRADE_BYTES:
+            self._work.write(PutUpgradeStatus(serial, status.decode()), len(status) + 256)
 
     def _recovery(
         self, params: messages.RecoveryParams, record: Record, shadow: Shadow, now: int

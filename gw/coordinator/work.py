@@ -32,6 +32,7 @@ _KINDS: Final = {
     interface.PutCommand: "command",
     interface.PatchCommand: "command",
     interface.PutRequestResult: "command",
+    interface.PutUpgradeStatus: "command",
     interface.PutDevice: "device",
     interface.PatchDevice: "device",
     interface.AdoptPending: "device",

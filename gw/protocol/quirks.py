@@ -155,6 +155,14 @@ QUIRKS: Final = (
         "gw/worker/session.py",
     ),
     Quirk(
+        "upgrade-events",
+        "switch",
+        "says yes to an `upgrade` before it begins, and tells the rest, a failure too, by events "
+        "`firmware_upgrade_status`: the last one is kept as the command's late answer",
+        "agents.md, The other methods",
+        "gw/coordinator/messages.py",
+    ),
+    Quirk(
         "no-compress-sz",
         "access point",
         "`compress_sz` may be missing, or be spelled `compressed_sz`: the stream tells its end",

@@ -146,6 +146,16 @@ class PutRequestResult(Op):
     now: int
 
 
+class PutUpgradeStatus(Op):
+    """How a device's newest `upgrade` goes on after its answer: kept as the late answer.
+
+    `status` is JSON text. The command's own status stays, so it keeps its one final one.
+    """
+
+    serial: str
+    status: str
+
+
 class DeleteCommands(Op):
     """Delete one command (`uuid`), or those of `serial` submitted from `start` to `end`."""
 

@@ -255,6 +255,12 @@ WRITERS: Final[dict[type[interface.Op], Writer]] = {
         "WHERE uuid = ? AND serial_number = ? AND command = 'request'",
         *("results", "now", "uuid", "serial"),
     ),
+    interface.PutUpgradeStatus: _many(
+        "UPDATE commands SET late_answer = ? WHERE uuid = (SELECT uuid FROM commands "
+        "WHERE serial_number = ? AND command = 'upgrade' AND status = 'completed' "
+        "ORDER BY submitted DESC LIMIT 1)",
+        *("status", "serial"),
+    ),
     interface.DeleteCommands: _delete_commands,
     interface.DeleteRecords: _delete_records,
     interface.PutDefaultConfiguration: _put(DEFAULT_CONFIGURATIONS),

@@ -184,6 +184,7 @@ async def test_upgrade(gateway: Gateway, join: Join, platform: str) -> None:
     await gateway.wait_device(device.serial, firmware="v9")
 
 
+@pytest.mark.quirk("upgrade-events")
 @BOTH
 async def test_upgrade_that_fails(gateway: Gateway, join: Join, platform: str) -> None:
     """An access point answers late with what failed; a switch has said yes, and sends an event."""
@@ -199,6 +200,9 @@ async def test_upgrade_that_fails(gateway: Gateway, join: Join, platform: str) -
             while not (rows := gateway.sql(query, device.serial)):
                 await asyncio.sleep(0.02)
         assert json.loads(rows[-1][0]) == {"operation": "fail"}
+        # The command has its one final status, and shows what came of it.
+        shown = await gateway.get(f"command/{done['UUID']}")
+        assert (shown["status"], shown["lateAnswer"]) == ("completed", {"operation": "fail"})
     assert device.connected
 
 

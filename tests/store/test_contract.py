@@ -795,6 +795,28 @@ async def test_command_has_one_final_status(store):
     assert (found.status, found.error_text, found.attach_size) == ("failed", "away", 5)
 
 
+async def test_how_an_upgrade_goes_on_is_kept_with_the_newest(store):
+    for number, (uuid, command, status, serial) in enumerate(
+        (
+            ("v1", "upgrade", "completed", A),
+            ("v2", "upgrade", "completed", A),
+            ("v3", "upgrade", "failed", A),
+            ("v4", "leds", "completed", A),
+            ("v5", "upgrade", "completed", B),
+        )
+    ):
+        row = rows.CommandRow(
+            uuid=uuid, serial_number=serial, command=command, status=status, submitted=number
+        )
+        await write(store, ops.PutCommand(row))
+    await write(store, ops.PutUpgradeStatus(A, '{"operation":"install"}'))
+    await write(store, ops.PutUpgradeStatus(A, '{"operation":"fail"}'))
+    found = {
+        uuid: (await store.command(uuid)).late_answer for uuid in ("v1", "v2", "v3", "v4", "v5")
+    }
+    assert found == {"v1": "", "v2": '{"operation":"fail"}', "v3": "", "v4": "", "v5": ""}
+
+
 async def test_what_a_request_asked_for_is_its_result_and_no_second_status(store):
     for uuid, command, status, serial in (
         ("r1", "request", "completed", A),

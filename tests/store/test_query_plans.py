@@ -306,6 +306,7 @@ def every_write():
         ops.PutCommand(command),
         ops.PatchCommand("u", {"status": "completed"}),
         ops.PutRequestResult("u", A, "{}", 1),
+        ops.PutUpgradeStatus(A, "{}"),
         ops.DeleteCommands(uuid="u"),
         ops.DeleteCommands(serial=A, start=1, end=2),
         ops.DeleteRecords("statistics", A, 1, 2),
