@@ -367,7 +367,7 @@ class Supervisor:
     def _on_reload_signal(self) -> None:
         for child in self._children.values():
             # Before it is ready it may not handle the signal yet, and reads new files anyway.
-            if child.role != "coordinator" and child.ready.is_set():
+            if child.ready.is_set():
                 child.send(signal.SIGHUP)
 
     async def _drain(self, keepers: dict[str, asyncio.Task[None]]) -> bool:

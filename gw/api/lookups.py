@@ -10,10 +10,12 @@ from litestar.di import NamedDependency
 
 from gw.api import query
 from gw.api.context import Context
+from gw.api.coordinator_client import DEFAULT_SECONDS
 from gw.api.documented import Combined, documented
 from gw.api.envelope import Answer, AnyRequest, Success, document, success
 from gw.api.regulatory_file import Country
 from gw.core.errors import ApiError
+from gw.core.networks import read_address
 
 _TAG: Final = "Lookups"
 
@@ -81,12 +83,22 @@ async def read_vendors(request: AnyRequest, context: NamedDependency[Context]) -
 @get("/iptocountry", **documented("Countries of IP addresses", tag=_TAG, answer=CountriesAnswer,
                                   query=CountriesQuery))  # fmt: skip
 async def read_countries(request: AnyRequest, context: NamedDependency[Context]) -> Answer:
-    """Answer the default country for each: there is no provider of locations."""
+    """Answer the country of each; the default one for private addresses and those not known."""
     asked = query.read(request.scope, CountriesQuery)
     if not asked.iplist:
         raise ApiError(1018, "iplist is needed")
-    count = len(query.chosen(asked.iplist, context.max_page))
-    return document(CountriesAnswer(False, [context.settings.devices.default_country] * count))
+    addresses = query.chosen(asked.iplist, context.max_page)
+    for one in addresses:
+        if read_address(one) is None:
+            raise ApiError(1018, f"iplist: {one[:50]!r} is not an IP address")
+    settings = context.settings
+    if not settings.iptocountry.provider:
+        return document(CountriesAnswer(False, [settings.devices.default_country] * len(addresses)))
+    seconds = settings.iptocountry.wait_seconds + DEFAULT_SECONDS
+    found = await context.coordinator.request(
+        "countries.look_up", {"addresses": addresses}, timeout=seconds
+    )
+    return document(CountriesAnswer(True, found.result["countries"]))
 
 
 @get(

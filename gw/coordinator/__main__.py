@@ -24,6 +24,8 @@ from gw.coordinator.admission import Admission
 from gw.coordinator.announcer import Announcer
 from gw.coordinator.command_checks import CommandChecks
 from gw.coordinator.commands import Commands
+from gw.coordinator.countries import Countries
+from gw.coordinator.country_providers import open_provider
 from gw.coordinator.executor import Executor
 from gw.coordinator.firmware import Firmwares
 from gw.coordinator.handlers import Handlers
@@ -219,7 +221,11 @@ async def serve(bootstrap: Bootstrap) -> None:
     if settings.devices.venue_broadcast:
         outside = settings.provisioning.url and VenueInventory(settings.provisioning, inventory)
         venues = Venues(store, links, presence, counters, outside or None)
-    admission = Admission(settings, provisioning, links, shadows, counters)
+    country_provider = open_provider(settings.iptocountry, counters)
+    countries = Countries(
+        settings.iptocountry, settings.devices.default_country, country_provider, counters
+    )
+    admission = Admission(settings, provisioning, links, shadows, counters, countries)
     proxy = next((ends for ends in bootstrap.rings if ends.name == "radius"), None)
     radius = Radius(proxy, links, presence, work, store, settings.radius, counters)
     firmwares = Firmwares(work, shadows, commands, executor, counters)
@@ -240,6 +246,7 @@ async def serve(bootstrap: Bootstrap) -> None:
         venues,
         radius,
         firmwares,
+        countries,
         counters,
         bootstrap.generation,
     )
@@ -250,6 +257,7 @@ async def serve(bootstrap: Bootstrap) -> None:
     intake = Intake(queues, store, work, handlers, counters, overflow)
     await patiently(intake.start, _START_SECONDS)
     services = service_events(settings, bus, number)
+    reloading = asyncio.Event()
     tasks = [
         asyncio.create_task(intake.run()),
         asyncio.create_task(housekeeping(keeper, executor, shadows, work, commands, settings)),
@@ -258,6 +266,7 @@ async def serve(bootstrap: Bootstrap) -> None:
         asyncio.create_task(sum_up(announcer, presence, settings)),
         asyncio.create_task(live(streams, telemetry)),
         asyncio.create_task(services.run()),
+        asyncio.create_task(countries.follow(settings.devices.reload_seconds, reloading)),
     ]
     if proxy is not None:
         tasks.append(asyncio.create_task(radius.run()))
@@ -281,6 +290,7 @@ async def serve(bootstrap: Bootstrap) -> None:
                     telemetry,
                     radius,
                     firmwares,
+                    countries,
                 ],
             )
             tasks.append(asyncio.create_task(requests.run()))
@@ -290,7 +300,7 @@ async def serve(bootstrap: Bootstrap) -> None:
     loop = asyncio.get_running_loop()
     loop.add_signal_handler(signal.SIGTERM, stopping.set)
     loop.add_signal_handler(signal.SIGINT, lambda: None)  # the terminal's; the supervisor decides
-    loop.add_signal_handler(signal.SIGHUP, lambda: None)
+    loop.add_signal_handler(signal.SIGHUP, reloading.set)
     announce_ready(bootstrap)
     log.info("ready", generation=bootstrap.generation)
 
@@ -304,6 +314,7 @@ async def serve(bootstrap: Bootstrap) -> None:
     intake.stop()
     await tasks[0]
     await admission.close()
+    await countries.close()
     await firmwares.close()
     await inventory.aclose()
     await keeper.close()
@@ -328,7 +339,8 @@ def main() -> int:
     logs.configure(format=settings.format, level=settings.level, role="coordinator")
     log_levels.follow(bootstrap.counters_memfd, "coordinator")
     log = logs.get("coordinator")
-    logging.getLogger("httpx").setLevel(logging.WARNING)  # it tells every request
+    for library in ("httpx", "httpcore"):  # they tell every request, and tokens with them
+        logging.getLogger(library).setLevel(logging.WARNING)
     try:
         uvloop.run(serve(bootstrap))
     except PositionConflictError as error:

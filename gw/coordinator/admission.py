@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Final, NamedTuple
 
 from gw._native.ring import Record
+from gw.coordinator.countries import Countries
 from gw.coordinator.links import Links
 from gw.coordinator.presence import generation_of, slot_of
 from gw.coordinator.provisioning import Found, Provisioning
@@ -74,6 +75,7 @@ class Admission:
         links: Links,
         shadows: Shadows,
         counters: metrics.CounterPage,
+        countries: Countries,
     ) -> None:
         self._listeners = {one.name: one for one in device_listeners(settings.devices)}
         self._settings = settings.provisioning
@@ -81,6 +83,7 @@ class Admission:
         self._links = links
         self._shadows = shadows
         self._counters = counters
+        self._countries = countries
         self._waiting: dict[str, Arrival] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self.decided: Callable[[Arrival, Decision], None] = lambda arrival, decision: None
@@ -89,15 +92,20 @@ class Admission:
     def decide(self, arrival: Arrival) -> Decision:
         """Return how an unknown device is treated; `ask`: `decided` is called later."""
         unknown = self._policy(arrival.head)
-        if unknown != "ask":
-            return Decision(unknown, f"unknown devices: {unknown}")
+        decision = Decision(unknown, f"unknown devices: {unknown}")
+        # Its radios get the country with their configuration: a new device waits for it.
+        locate = unknown == "create" and self._countries.now(arrival.head.address) is None
+        if unknown != "ask" and not locate:
+            return decision
         if self._provisioning is None or (
             len(self._waiting) >= self._settings.max_waiting and arrival.serial not in self._waiting
         ):
+            if locate:
+                return decision
             self._counters.add(_OVERLOAD)
             return self._fallback("too many wait for provisioning")
         self._wait(arrival)
-        return Decision(unknown, "asked for")
+        return Decision("ask", "asked for")
 
     def at_once(self, connect: records.Connect) -> Decision:
         """Return how an unknown device is treated that is not here to wait for an answer."""
@@ -152,14 +160,13 @@ class Admission:
         self._waiting[serial] = arrival
         self._counters.set(_WAITING, len(self._waiting))
         if serial not in self._tasks:
-            log.info("asking provisioning", serial=serial, address=arrival.head.address)
+            log.info("asking about a new device", serial=serial, address=arrival.head.address)
             task = asyncio.get_running_loop().create_task(self._ask(serial))
             self._tasks[serial] = task
             task.add_done_callback(lambda _: self._tasks.pop(serial, None))
 
     async def _ask(self, serial: str) -> None:
-        assert self._provisioning is not None
-        found = await self._provisioning.look_up(serial)
+        found = await self._found(serial)
         try:
             await self._shadows.get(serial)  # an operator may have created it meanwhile
         except StoreError as error:
@@ -179,7 +186,25 @@ class Admission:
             log.exception("a device was not admitted", serial=serial, detail=repr(error))
             self._links.close(arrival.session, serial, _INTERNAL_ERROR, "error")
 
-    def _decision(self, arrival: Arrival, found: Found) -> Decision:
+    async def _found(self, serial: str) -> Found | None:
+        """Ask what is to be known about a device that waits; None: not for a configuration.
+
+        A newer session may replace it meanwhile, from another address and by another listener.
+        """
+        assert self._provisioning is not None
+        found: Found | None = None
+        while (arrival := self._waiting.get(serial)) is not None:
+            if found is None and self._policy(arrival.head) == "ask":
+                found = await self._provisioning.look_up(serial)
+            await self._countries.look_up(arrival.head.address)
+            if self._waiting.get(serial) is arrival:
+                break
+        return found
+
+    def _decision(self, arrival: Arrival, found: Found | None) -> Decision:
+        if found is None:
+            unknown = self._policy(arrival.head)
+            return Decision(unknown, f"unknown devices: {unknown}")
         if found.result == "found":
             if _fits(arrival.params, found.document):
                 return Decision("create", "provisioning", found.document)

@@ -9,6 +9,7 @@ from gw.coordinator import onboarding
 from gw.coordinator.admission import Admission, Arrival, Decision
 from gw.coordinator.announcer import Announcer
 from gw.coordinator.commands import SYSTEM
+from gw.coordinator.countries import Countries
 from gw.coordinator.executor import Executor
 from gw.coordinator.firmware import Firmwares
 from gw.coordinator.keeper import Keeper
@@ -58,6 +59,7 @@ class Handlers:
         venues: Venues | None,
         radius: Radius,
         firmwares: Firmwares,
+        countries: Countries,
         counters: metrics.CounterPage,
         generation: int,
     ) -> None:
@@ -76,6 +78,7 @@ class Handlers:
         self._generation = generation
         self.admission = admission
         self._firmwares = firmwares
+        self._countries = countries
         keeper.held = firmwares.check
         firmwares.lifted = lambda shadow: keeper.push(shadow, "write")
         admission.decided = self._unknown
@@ -211,6 +214,7 @@ class Handlers:
         self._attach(shadow, session)
         old_firmware = shadow.row.firmware
         onboarding.update(shadow, params, session, self._work)
+        self._locate(shadow, session)
         now = received_at(record)
         self.announcer.connected(record, head, shadow.row.locale, now, late=late)
         if old_firmware not in ("", params.firmware):
@@ -229,12 +233,27 @@ class Handlers:
         shadow = onboarding.create(
             arrival.serial, arrival.params, session, self.defaults, work=self._work,
             quarantined=decision.action == "quarantine", provisioned=decision.document,
-            country=self._settings.devices.default_country,
+            country=self._countries.now(session.address) or self._settings.devices.default_country,
         )  # fmt: skip
         self.shadows.add(shadow)
         through = "onboarding" if decision.document is None else "provisioning"
         self._keeper.record(shadow, SYSTEM, through)
         return shadow
+
+    def _locate(self, shadow: Shadow, session: DeviceSession) -> None:
+        """Keep the country of the device's address, now or once it is known (southbound.md 6.6)."""
+        if not self._countries.enabled:
+            return
+        country = self._countries.now(session.address)
+        if country is None:
+            self._countries.find(session.address, lambda found: self._located(session, found))
+        elif country:
+            shadow.set(self._work, locale=country)
+
+    def _located(self, session: DeviceSession, country: str) -> None:
+        shadow = self.shadows.cached(session.serial)
+        if shadow is not None and self._presence.owner(session.serial, session.id) is not None:
+            shadow.set(self._work, locale=country)
 
     def _left_over_connect(self, record: Record) -> None:
         head = records.decode(records.Connect, record.head)

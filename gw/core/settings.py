@@ -99,7 +99,7 @@ class Devices(Section):
     unknown: Literal["refuse", "create", "quarantine", "ask"] = "refuse"
     """What to do with a device that is not in the store; `ask`: see `provisioning`."""
     default_country: str = ""
-    """Two letters: country of radios that a default or provisioned configuration leaves without."""
+    """Two letters: country of devices of whose address none is known; see `iptocountry`."""
     ca_policies: list[CaPolicy] = msgspec.field(default_factory=list)
     """Rules per issuing authority; see below the tables."""
     proxy_networks: list[str] = msgspec.field(default_factory=list)
@@ -554,6 +554,40 @@ class Provisioning(Section):
     """How long an answer without a configuration holds for the device."""
 
 
+class IpToCountry(Section):
+    """The country of a device by its address: its `locale`, and that of its radios if a default
+    configuration leaves them without one. Where nothing is known: `devices.default_country`."""
+
+    provider: Literal["", "file", "ipinfo", "ipdata", "ip2location"] = ""
+    """Who knows: a database file, or a service that is asked by HTTPS; empty: nobody."""
+    file: str = ""
+    """Database in MaxMind's format (`.mmdb`); read again when it changes, and at SIGHUP."""
+    token: str = ""
+    """Token or key of the account with the service."""
+    url: str = ""
+    """Base URL of the service, if it is not the public one."""
+    ca: str = ""
+    """PEM bundle that its certificate must chain to; empty: the system's."""
+    seconds: Seconds = 5.0
+    """Limit for one attempt to ask the service."""
+    attempts: Annotated[int, msgspec.Meta(ge=1, le=10)] = 2
+    """Attempts per address."""
+    retry_seconds: Annotated[float, msgspec.Meta(ge=0, le=3600)] = 1.0
+    """Pause before a further attempt."""
+    wait_seconds: Seconds = 10.0
+    """How long a new device, or a call of the API, waits for an answer."""
+    failure_seconds: Seconds = 60.0
+    """After a failure the service is not asked for so long."""
+    max_lookups: Count = 4
+    """Questions under way."""
+    max_waiting: Count = 10_000
+    """Addresses that wait for their answer; further ones are not asked for."""
+    cache_entries: Count = 100_000
+    """Answers that are remembered."""
+    cache_seconds: Seconds = 604_800.0
+    """How long an answer holds."""
+
+
 class VendorKey(Section):
     """A vendor whose restricted devices take only what is signed (southbound.md 6.8)."""
 
@@ -737,6 +771,7 @@ SECRETS = frozenset(
         "sms.token",
         "provisioning.bearer_token",
         "provisioning.api_key",
+        "iptocountry.token",
     }
 )
 """Settings that are secrets themselves: never shown."""
@@ -762,6 +797,7 @@ class Settings(Section):
     retention: Retention = msgspec.field(default_factory=Retention)
     configuration: Configuration = msgspec.field(default_factory=Configuration)
     provisioning: Provisioning = msgspec.field(default_factory=Provisioning)
+    iptocountry: IpToCountry = msgspec.field(default_factory=IpToCountry)
     signatures: Signatures = msgspec.field(default_factory=Signatures)
     bus: Bus = msgspec.field(default_factory=Bus)
     commands: Commands = msgspec.field(default_factory=Commands)

@@ -359,6 +359,21 @@ def _contradictions(settings: Settings, origins: Mapping[str, str]) -> list[str]
             lambda: "must be set: `unknown` is `ask`",
         ),
         (
+            "iptocountry.file",
+            bool(settings.iptocountry.file) or settings.iptocountry.provider != "file",
+            lambda: "must be set: iptocountry.provider is `file`",
+        ),
+        (
+            "iptocountry.token",
+            bool(settings.iptocountry.token) or settings.iptocountry.provider in ("", "file"),
+            lambda: f"must be set: it is what {settings.iptocountry.provider} knows you by",
+        ),
+        (
+            "iptocountry.url",
+            re.fullmatch(r"(https://[^/?#\s]+(/[^?#\s]*)?)?", settings.iptocountry.url) is not None,
+            lambda: f"expected https://host or https://host/path, got {settings.iptocountry.url!r}",
+        ),
+        (
             "devices.default_country",
             re.fullmatch(r"([A-Z]{2})?", devices.default_country) is not None,
             lambda: f"expected two capital letters, got {devices.default_country!r}",

@@ -22,6 +22,7 @@ from gw.core.settings import Settings
 from gw.core.settings_loader import is_postgres_url, unset_for_run
 from gw.ops.health_bus import bus_faults, kafka_findings
 from gw.ops.health_certificates import certificate_findings
+from gw.ops.health_countries import country_findings
 from gw.ops.health_finding import Finding, fault, good, warning
 from gw.ops.health_policies import policy_findings
 from gw.ops.health_schemas import schema_faults
@@ -58,6 +59,7 @@ def examine(settings: Settings) -> Iterator[Finding]:
     yield from _data_directory(settings)
     yield from _store(settings)
     yield from kafka_findings(settings)
+    yield from country_findings(settings)
     yield from _ports(settings)
     yield from _descriptors(settings)
     yield from _memory(settings)

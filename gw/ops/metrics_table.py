@@ -134,6 +134,27 @@ TABLE: tuple[Metric, ...] = (
         "Messages that break the protocol.",
         (("reason", PROTOCOL_ERRORS),),
     ),
+    Metric(
+        "gw_country_lookups_total",
+        "counter",
+        "Countries of addresses that were looked up.",
+        (("result", ("found", "unknown", "remembered", "failed", "overload")),),
+    ),
+    Metric(
+        "gw_country_lookup_seconds",
+        "histogram",
+        "Time of an attempt to ask a service for a country.",
+        (),
+        _SECONDS,
+    ),
+    Metric("gw_country_lookups_waiting", "gauge", "Addresses whose country is asked for."),
+    Metric("gw_country_remembered", "gauge", "Countries of addresses that are remembered."),
+    Metric(
+        "gw_country_database_loads_total",
+        "counter",
+        "Changed databases of countries that were read anew.",
+        (("result", ("success", "failure")),),
+    ),
     Metric("gw_queue_refused_total", "counter", "Records that found their queue full."),
     Metric("gw_queue_waits_total", "counter", "Times reading from devices was paused."),
     Metric(
