@@ -55,6 +55,10 @@ async def touched(store, connection, now):
     for newest in (False, True):
         await store.statistics(SERIAL, newest=newest, limit=5)
         await store.statistics(SERIAL, start=now - DAY, end=now + 5, newest=newest, limit=5)
+    for page in range(1, 3):
+        # Behind a key that is known: the page before was answered.
+        await store.statistics(SERIAL, offset=5 * page, limit=5)
+        await store.statistics(SERIAL, start=now - DAY, end=now + 5, offset=5 * page, limit=5)
     await store.count_statistics(SERIAL)
     found = [await blocks(connection, *one) for one in store.asked]
     before = await connection.fetchval("SELECT pg_current_wal_lsn()")
@@ -85,7 +89,7 @@ async def test_pages_counts_and_retention_do_not_grow_with_the_table(database):
         (small, small_log), (large, large_log) = results
         print(f"\nblocks {small} and {large}, bytes logged {small_log} and {large_log}")
         # An index of twenty times the size is a level higher, in each of the partitions.
-        assert len(small) == 5
+        assert len(small) == 9
         for few, many in zip(small, large, strict=True):
             assert many <= few + 2 * len(await existing(connection)) // 4
         assert large_log < 2 * small_log + 100_000
