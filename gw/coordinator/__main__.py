@@ -180,14 +180,45 @@ def open_overflow(
     return Overflow(queues, spool, settings, counters)
 
 
+async def emptied(intake: asyncio.Task[None], work: Committer) -> None:
+    """Wait until the queues are empty, and what was in them is in the store."""
+    await intake
+    await work.drained()
+
+
 async def serve(bootstrap: Bootstrap) -> None:
     """Coordinate until SIGTERM, then empty the queues, commit and end."""
-    log = logs.get("coordinator")
-    settings = bootstrap.settings
     counters = metrics.CounterPage(bootstrap.counters_memfd, bootstrap.counters_slot)
     queues = [Queue(ends) for ends in bootstrap.rings if ends.name.startswith("worker-")]
-    overflow = open_overflow(queues, settings, counters)
-    spooling = [asyncio.create_task(overflow.run())] if overflow is not None else []
+    overflow = open_overflow(queues, bootstrap.settings, counters)
+    task = asyncio.current_task()
+    assert task is not None
+    # Until it is ready; a start may have to wait for the store.
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+    spooling = asyncio.create_task(overflow.run()) if overflow is not None else None
+    try:
+        await coordinate(bootstrap, counters, queues, overflow, spooling)
+    except asyncio.CancelledError:
+        logs.get("coordinator").warning("told to end before the store was there")
+        if overflow is not None:
+            await overflow.spill()
+    finally:
+        if overflow is not None and spooling is not None:
+            spooling.cancel()
+            await asyncio.gather(spooling, return_exceptions=True)
+            await overflow.close()
+
+
+async def coordinate(
+    bootstrap: Bootstrap,
+    counters: metrics.CounterPage,
+    queues: list[Queue],
+    overflow: Overflow | None,
+    spooling: asyncio.Task[None] | None,
+) -> None:
+    """Open the store and take what is in the queues; see `serve`."""
+    log = logs.get("coordinator")
+    settings = bootstrap.settings
     sealer = Sealer(sealing_key(settings.security.sealing_key, settings.run.data))
     store = sealed_store(open_store(settings.store, settings.run.data), sealer)
     await patiently(store.migrate, _START_SECONDS)
@@ -262,7 +293,6 @@ async def serve(bootstrap: Bootstrap) -> None:
         asyncio.create_task(intake.run()),
         asyncio.create_task(housekeeping(keeper, executor, shadows, work, commands, settings)),
         asyncio.create_task(Janitor(work, settings, counters).run()),
-        *spooling,
         asyncio.create_task(sum_up(announcer, presence, settings)),
         asyncio.create_task(live(streams, telemetry)),
         asyncio.create_task(services.run()),
@@ -305,14 +335,22 @@ async def serve(bootstrap: Bootstrap) -> None:
     log.info("ready", generation=bootstrap.generation)
 
     waiting = asyncio.create_task(stopping.wait())
-    done, _ = await asyncio.wait([*tasks, committing, waiting], return_when=asyncio.FIRST_COMPLETED)
+    watched = [*tasks, committing, waiting, *([spooling] if spooling is not None else [])]
+    done, _ = await asyncio.wait(watched, return_when=asyncio.FIRST_COMPLETED)
     if waiting not in done:
         for task in done:
             task.result()  # raises what ended it
         raise RuntimeError("a part of the coordinator ended by itself")
     log.info("draining")
     intake.stop()
-    await tasks[0]
+    drained = asyncio.ensure_future(emptied(tasks[0], work))
+    here = overflow is None or await overflow.outlasts(drained)
+    if here:
+        await drained
+    else:
+        drained.cancel()
+        log.warning("the store takes nothing: what it did not take stays in the spool")
+        tasks.append(committing)
     await admission.close()
     await countries.close()
     await firmwares.close()
@@ -320,14 +358,13 @@ async def serve(bootstrap: Bootstrap) -> None:
     await keeper.close()
     if venues is not None:
         await venues.close()
-    for task in tasks[1:]:
+    for task in tasks[here:]:
         task.cancel()
-    await asyncio.gather(*tasks[1:], return_exceptions=True)
-    work.stop()
-    await committing
+    await asyncio.gather(*tasks[here:], return_exceptions=True)
+    if here:
+        work.stop()
+        await committing
     await bus.close()
-    if overflow is not None:
-        await overflow.close()
     await client.aclose()
     await store.close()
 

@@ -53,15 +53,17 @@ class Overflow:
         self._reserve = settings.workers.ring_reserve_bytes
         self._since = time.monotonic()
         """Of the newest space that was given back, or of the last time it was not needed."""
+        self._progressed = self._since
         self._not_before = 0.0
         self._full = False
+        self._spilling = asyncio.Lock()
         self._lost = 0
         for queue in queues:
             spool.know(queue.place)
 
     def progress(self) -> None:
         """Space of a queue was given back: the store and the bus are there."""
-        self._since = time.monotonic()
+        self._since = self._progressed = time.monotonic()
 
     async def run(self) -> None:
         """Look after the queues, for ever."""
@@ -80,6 +82,20 @@ class Overflow:
             await self.spill()
         self._show()
 
+    async def outlasts(self, drained: asyncio.Future[None]) -> bool:
+        """Wait until the queues are drained into the store, at a shutdown.
+
+        False if the store takes nothing meanwhile: then all that it did not take is on disk, for
+        the next gateway.
+        """
+        began = time.monotonic()
+        while not drained.done():
+            await asyncio.wait([drained], timeout=_LOOK_SECONDS)
+            idle = time.monotonic() - max(began, self._progressed)
+            if idle >= self._patience and await self.spill() and not self.spool.empty:
+                return drained.done()
+        return True
+
     async def close(self) -> None:
         """Free what was given back, and let go of the spool."""
         with contextlib.suppress(OSError):
@@ -92,6 +108,10 @@ class Overflow:
 
     async def spill(self) -> bool:
         """Move everything from the queues to the spool; False if some of it could not be."""
+        async with self._spilling:
+            return await self._spill()
+
+    async def _spill(self) -> bool:
         began_empty = self.spool.empty
         moved = 0
         while True:

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
 import time
 
 import pytest
 from faults import held, resident
+from gateway import gone
 from numbered_states import NumberedStates
 
 pytestmark = pytest.mark.e2e
 
 PREFIX = "02a0a7"
 DEVICES = 20
-STATES = 300
+STATES = 200
 SMALL = {
     "workers.ring_bytes": 1_048_576, "workers.ring_reserve_bytes": 262_144,
     "devices.max_frame_bytes": 262_144, "devices.max_message_bytes": 262_144,
@@ -85,7 +88,7 @@ async def test_what_the_queues_do_not_hold_goes_to_disk(start_gateway):
     async def hold() -> None:
         before = memory(gateway)
         with held(gateway.folder / "data" / "gw.db"):
-            await gateway.wait_metric("gw_store_spool_records", 1500)
+            await gateway.wait_metric("gw_store_spool_records", 1000)
             more = grown(before, memory(gateway))
             print("\nMiB more:", {name: size >> 20 for name, size in more.items()})
             assert max(more.values()) < GROWTH, more
@@ -107,21 +110,56 @@ async def test_what_the_queues_do_not_hold_goes_to_disk(start_gateway):
     assert not list((gateway.folder / "data" / "spool").glob("*/*.spool"))
 
 
-async def test_a_gateway_that_ends_keeps_what_it_had_spooled(start_gateway):
-    """Killed as by a power cut, and started again: what was spooled is stored, once."""
+async def test_a_gateway_that_ends_keeps_what_it_had(start_gateway):
+    """Stopped while the store takes nothing, and started again: what it had is stored, once."""
     gateway = await start_gateway(**SMALL)
     fleet = NumberedStates(gateway, PREFIX, DEVICES, STATES)
-    sums = []
+    kept = []
 
     async def hold() -> None:
         with held(gateway.folder / "data" / "gw.db"):
-            await gateway.wait_metric("gw_store_spool_records", 1500)
-            await gateway.kill_everything()
-        sums.append(sum(device.sequence for device in fleet.devices))
+            await gateway.wait_metric("gw_store_spool_records", 1000)
+            # All that devices were read of, also what is in the queues only.
+            name = "gw_device_messages_received_total"
+            kept.append(int(await gateway.metric(name, method="state")))
+            assert await gateway.stop() == 0
+            assert gateway.logged(
+                "the store takes nothing: what it did not take stays in the spool"
+            )
         gateway.settings = gateway.settings | {"devices.port": gateway.device_port}
         await gateway.start()
 
     lost, _ = await fleet.run([(0.05, hold)])
-    # What was in sockets and queues is gone, as with any power cut; what was spooled is not.
-    print(f"\n{sums[0]} sent before the end, {lost} lost with it")
-    assert lost <= sums[0] - 1500
+    sent = DEVICES * STATES
+    print(f"\n{kept[0]} had to be kept; {lost} of {sent} lost in sockets")
+    rows = gateway.sql("SELECT count(*) FROM statistics")
+    assert rows[0][0] == sent - lost >= kept[0]
+
+
+async def test_a_gateway_told_to_end_before_its_store_is_there_keeps_what_it_had(
+    start_gateway, start_postgres
+):
+    """Its coordinator was killed, and the successor waits for the store when all is to end."""
+    server = start_postgres()
+    gateway = await start_gateway(
+        **SMALL, **{"store.url": server.url(await server.make_database())}
+    )
+    fleet = NumberedStates(gateway, PREFIX, 5, 40)
+    kept = []
+
+    async def hold() -> None:
+        name = "gw_device_messages_received_total"
+        await asyncio.to_thread(server.stop)
+        pid = gateway.ready["pids"]["coordinator"]
+        os.kill(pid, signal.SIGKILL)
+        await gone(pid)
+        await gateway.wait_metric(name, 150, method="state")
+        kept.append(int(await gateway.metric(name, method="state")))
+        assert await gateway.stop() == 0
+        await asyncio.to_thread(server.start)
+        gateway.settings = gateway.settings | {"devices.port": gateway.device_port}
+        await gateway.start()
+
+    lost, _ = await fleet.run([(0.1, hold)])
+    rows = gateway.sql("SELECT count(*) FROM statistics")
+    assert rows[0][0] == 5 * 40 - lost >= kept[0]
