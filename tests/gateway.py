@@ -252,7 +252,8 @@ class Gateway:
             # A thread, since the test has a loop of its own running.
             with ThreadPoolExecutor(1) as thread:
                 return thread.submit(asyncio.run, _fetch(url, query, parameters)).result()
-        uri = f"file:{self.folder / 'data' / 'gw.db'}?mode=ro"
+        path = url.removeprefix("sqlite:///") if url else self.folder / "data" / "gw.db"
+        uri = f"file:{path}?mode=ro"
         with sqlite3.connect(uri, uri=True, timeout=30) as connection:
             rows = connection.execute(query, parameters).fetchall()
         connection.close()

@@ -47,10 +47,15 @@ class Audit:
                  request=row.request, target=row.target, error=row.result)  # fmt: skip
         return {}
 
+    @staticmethod
+    def concerns(request: Request) -> bool:
+        """Tell whether a request is one of those that are noted."""
+        return request.by is not None and request.operation not in _READS
+
     def begin(self, request: Request) -> None:
         """Note that a request is about to be carried out."""
         by = request.by
-        if by is None or request.operation in _READS:
+        if by is None or not self.concerns(request):
             return
         row = AuditRow(
             id=0,
@@ -70,7 +75,7 @@ class Audit:
     def end(self, request: Request, error: int, detail: str) -> None:
         """Note how it ended: with a numbered error, or 0."""
         by = request.by
-        if by is None or request.operation in _READS:
+        if by is None or not self.concerns(request):
             return
         self._work.write(SetAuditResult(by.entry, error, detail[:_MAX_TEXT]), 128)
         log.info(

@@ -142,10 +142,15 @@ class Requests:
     async def _serve(self, record: Record) -> None:
         request = records.decode(records.Request, record.head)
         error, detail, result, http = 0, "", {}, 0
+        begun = False
         try:
             operation = self._operations.get(request.operation)
             if operation is None:
                 raise ApiError(1050, f"unknown operation {request.operation}")
+            if self._work.away and self._audit.concerns(request):
+                # It would wait, and so would all that others ask meanwhile.
+                raise StoreError("the store takes nothing just now", retriable=True)
+            begun = True
             self._audit.begin(request)
             result = await operation(request.arguments, record.body)
         except ApiError as failed:
@@ -160,7 +165,8 @@ class Requests:
         except Exception as failed:
             log.exception("a request failed", operation=request.operation, detail=repr(failed))
             error, detail = 1002, "the coordinator could not carry it out; its log says why"
-        self._audit.end(request, error, detail)
+        if begun:
+            self._audit.end(request, error, detail)
         response = records.Response(RECORD_VERSION, request.id, error, detail, result, http)
         try:
             records.encode(response)

@@ -40,6 +40,8 @@ _KINDS: Final = {
 _COMMITTED: Final = metrics.indexes("gw_store_records_committed_total")
 _SECONDS: Final = metrics.index("gw_store_batch_seconds")
 _ERRORS: Final = metrics.index("gw_store_errors_total")
+_HANGS_SECONDS: Final = 5.0
+"""A commit that takes longer is taken for a store that is away."""
 _ANNOUNCED: Final = metrics.indexes("gw_bus_messages_total")
 
 
@@ -93,6 +95,15 @@ class Committer:
         self._stopping = False
         self.busy = False
         """True while a commit is under way."""
+        self._began = 0.0
+        """When the commit under way began."""
+        self._failed = False
+
+    @property
+    def away(self) -> bool:
+        """True if the store took nothing when it was last tried, or hangs."""
+        hangs = self.busy and time.monotonic() - self._began > _HANGS_SECONDS
+        return self._failed or hangs
 
     # -- filling
 
@@ -255,7 +266,7 @@ class Committer:
         batch = Batch(list(unit.ops), list(unit.positions.values()))
         if not batch.ops and not batch.positions:
             return
-        started = time.monotonic()
+        started = self._began = time.monotonic()
         pause = 0.05
         while True:
             try:
@@ -270,9 +281,11 @@ class Committer:
                 self._counters.add(_ERRORS)
                 if not error.retriable:
                     raise
+                self._failed = True
                 log.warning("the store is away; trying again", detail=str(error), seconds=pause)
                 await asyncio.sleep(pause)
                 pause = min(pause * 2, 2.0)
+        self._failed = False
         self._counters.observe(_SECONDS, time.monotonic() - started)
         for op in batch.ops:
             self._counters.add(_COMMITTED[_KINDS.get(type(op), "other")])

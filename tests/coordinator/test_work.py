@@ -199,6 +199,25 @@ async def test_store_that_is_away_is_asked_again(rig):
     await asyncio.wait_for(rig.work.durable(), 60)
     assert rig.store.batches == [([1], {})]
     assert (rig.store.attempts, rig.counters.get(ERRORS)) == (2, 1)
+    assert not rig.work.away
+
+
+@pytest.mark.parametrize("how", ["fails", "hangs"])
+async def test_it_is_told_that_the_store_is_away(rig, how, monkeypatch):
+    monkeypatch.setattr("gw.coordinator.work._HANGS_SECONDS", 0.05)
+    assert not rig.work.away
+    if how == "hangs":
+        rig.store.gate.clear()
+    else:
+        rig.store.failures = [StoreError("disk full", retriable=True)] * 5
+    rig.work.write(event(1))
+    done = asyncio.create_task(rig.work.durable())
+    async with asyncio.timeout(60):
+        while not rig.work.away:
+            await asyncio.sleep(0.005)  # nobody is told: those who ask look
+    rig.store.gate.set()
+    await asyncio.wait_for(done, 60)
+    assert not rig.work.away
 
 
 @pytest.mark.parametrize(
