@@ -20,6 +20,7 @@ from gw.coordinator.queues import Found, Place, Queue, in_order
 from gw.coordinator.store_spool import StoreSpool
 from gw.coordinator.work import Committer
 from gw.core.ids import serial_from_int
+from gw.core.records import Kind
 from gw.ops import logs, metrics
 from gw.store.interface import Store
 
@@ -168,8 +169,10 @@ class Intake:
             return
 
     async def _take(self, found: list[Found]) -> None:
-        first = found[0].record
-        self._counters.observe(_WAIT, (time.monotonic_ns() - first.received_ns) / 1e9)
+        now = time.monotonic_ns()
+        for one in found:
+            if one.record.kind == Kind.MESSAGE:
+                self._counters.observe(_WAIT, (now - one.record.received_ns) / 1e9)
         await self._load([one.record for one in found])
         touched: dict[int, Place] = {}
         for one in found:
