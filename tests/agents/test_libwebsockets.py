@@ -318,26 +318,29 @@ async def test_message_in_fragments(gateway: Gateway, join: Join, kind: str) -> 
             await asyncio.sleep(0.05)
 
 
-@BOTH
 async def test_gateway_restarts(
-    start_gateway: Callable[..., Awaitable[Gateway]], program: Path, kind: str
+    start_gateway: Callable[..., Awaitable[Gateway]], program: Path
 ) -> None:
-    """A close, refused connections, and then the agent is back and in step."""
+    """A close, refused connections, and then the agents are back and in step."""
     gateway = await start_gateway()
-    serial = "02a0a3000002"
-    pki.device(gateway.pki, [serial])
     port = gateway.device_port
-    agent = Agent(program, kind, serial, port, gateway.pki)
-    await agent.start(retry=20)
-    await gateway.wait_device(serial, deviceType=kind)
-    await configure(gateway, agent, {"unit": {"name": "kept"}})
+    agents = []
+    for kind, serial in (("ap", "02a0a3000002"), ("switch", "02a0a3000003")):
+        pki.device(gateway.pki, [serial])
+        agents.append(Agent(program, kind, serial, port, gateway.pki))
+        await agents[-1].start(retry=20)
+        await gateway.wait_device(serial, deviceType=kind)
+        assert (await configure(gateway, agents[-1], {"unit": {"name": "kept"}}))["errorCode"] == 0
     assert await gateway.stop() == 0
-    await agent.wait("closed")
+    for agent in agents:
+        await agent.wait("closed")
+        await agent.wait("error")
     gateway.settings["devices.port"] = port
     await gateway.start()
-    await agent.wait("established", count=2)
-    await gateway.wait_device(serial, configurationState="in_step")
-    applied = len(agent.told("applied"))
-    await reported(gateway, agent)
-    assert len(agent.told("applied")) == applied
-    await agent.stop()
+    for agent in agents:
+        await agent.wait("established", count=2)
+        await gateway.wait_device(agent.serial, configurationState="in_step")
+        applied = len(agent.told("applied"))
+        await reported(gateway, agent)
+        assert len(agent.told("applied")) == applied
+        await agent.stop()
