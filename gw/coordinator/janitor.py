@@ -18,8 +18,6 @@ from gw.core.settings import Settings
 from gw.ops import metrics
 from gw.store.interface import DeleteExpired
 
-ROUND_SECONDS: Final = 60.0
-"""Time between two rounds, if the first has done everything."""
 _FIRST_ROWS: Final = 100
 _FIRST_FILES: Final = 2
 _LOGS: Final[tuple[Kind, ...]] = ("logs", "crash_logs", "reboot_logs")
@@ -44,7 +42,7 @@ class Janitor:
     async def run(self) -> None:
         """Delete what is due, for ever."""
         while True:
-            await asyncio.sleep(ROUND_SECONDS)
+            await asyncio.sleep(self._settings.retention.round_seconds)
             await self.round(int(time.time()))
 
     async def round(self, now: int) -> None:

@@ -378,6 +378,8 @@ class Retention(Section):
     """Events of devices."""
     files_days: Days = 0
     """Uploaded files."""
+    round_seconds: Seconds = 60.0
+    """Time between two looks for what is too old."""
     step_rows: Count = 2000
     """Rows that are deleted in one transaction, at most."""
     step_milliseconds: Annotated[float, msgspec.Meta(ge=1, le=10_000)] = 50.0
