@@ -95,8 +95,15 @@ def addresses(settings: Settings, ready: Ready) -> str:
     terminal = []
     if isinstance(ready.rtty_viewer, str):
         terminal = [("Terminal", f"{ready.rtty_viewer}/connect/", f"devices: {ready.rtty}")]
+    further: list[tuple[str, str, str]] = []
+    if isinstance(ready.device_listeners, dict):
+        further = [
+            ("", f"wss://{address}", f"listener {name}")
+            for name, address in ready.device_listeners.items()
+        ]
     rows = [
         ("Devices", f"wss://{ready.devices}", f"{workers} worker{'s' if workers > 1 else ''}"),
+        *further,
         ("Console", f"{ready.api}/", f"sign in as {settings.security.administrator}"),
         ("API", f"{ready.api}/api/v1", f"described at {ready.api}/docs"),
         ("Security", f"{ready.security}/api/v1", "POST /oauth2 for a token"),

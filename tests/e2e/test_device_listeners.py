@@ -97,6 +97,7 @@ async def test_each_listener_has_authorities_and_policies_of_its_own(
         "devices.listeners": [listener("lab", lab, ca_policies=policies)],
     })  # fmt: skip
     lab_port = port_of(gateway, "lab")
+    assert f"wss://{gateway.ready['device_listeners']['lab']}" in gateway.log()
     one, other = device(pki_dir, FIRST, gateway.device_port), device(lab, SECOND, lab_port)
     await served(one)
     await served(other)

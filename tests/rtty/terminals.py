@@ -15,7 +15,7 @@ from typing import Any
 import msgspec
 from websockets.asyncio.client import ClientConnection, connect
 
-from gw.core.settings import CaPolicy, Settings
+from gw.core.settings import CaPolicy, Listener, Settings
 from gw.ops import metrics
 from gw.protocol import rtty
 from gw.protocol.rtty import Credentials, Details
@@ -57,6 +57,7 @@ class Station:
         files: dict[str, Any] = {"certificate": str(pki / "server.pem"),
                                  "key": str(pki / "server.key")}  # fmt: skip
         policies: list[CaPolicy] = limits.pop("policies", [])
+        listeners: list[Listener] = limits.pop("listeners", [])
         self.settings: Settings = msgspec.convert(
             {
                 "devices": {**files, "ca": str(pki / "ca.pem"), "crl": str(pki / "crl.pem")},
@@ -66,6 +67,7 @@ class Station:
             Settings,
         )
         self.settings.devices.ca_policies = policies
+        self.settings.devices.listeners = listeners
         self.reader = FakeReader()
         self.page = metrics.CounterPage.private()
         sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(2)]
@@ -108,11 +110,23 @@ class Station:
         return ssl.create_default_context(cafile=str(self.pki / "ca.pem"))
 
     def agent(
-        self, credentials: Credentials, *, serial: str | None = SERIAL, **more: Any
+        self,
+        credentials: Credentials,
+        *,
+        serial: str | None = SERIAL,
+        pki: Path | None = None,
+        **more: Any,
     ) -> tuple[RttyAgent, asyncio.Task[str]]:
-        """A device's agent that has begun to run, with the certificate of `serial`."""
+        """A device's agent that has begun to run, with the certificate of `serial`.
+
+        `pki`: the certificate is of that one, and not of the station's.
+        """
+        context = self.tls(serial)
+        if pki is not None and serial is not None:
+            context = client_context(pki, serial)
+            context.load_verify_locations(self.pki / "ca.pem")
         told = Registration(credentials.id, "02a0e3", credentials.token)
-        agent = RttyAgent("127.0.0.1", self.port, told, context=self.tls(serial), **more)
+        agent = RttyAgent("127.0.0.1", self.port, told, context=context, **more)
         task = asyncio.create_task(agent.run())
         self._tasks.add(task)
         return agent, task

@@ -5,15 +5,18 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 from terminals import DEADLINE, OTHER, PROMPT, SERIAL, Station, closed, keys, shown, text
 from websockets.exceptions import InvalidStatus
 
+from gw.core.settings import Listener
 from gw.protocol.rtty import Credentials
 from gw.rtty import frames
 from gw.rtty.frames import Kind, Registration
+from gw.security import pki
 from gw.simulator.rtty import RttyAgent
 
 Start = Callable[..., Station]
@@ -196,6 +199,35 @@ async def test_certificates_can_be_demanded_of_all(start_station: Start) -> None
     agent, _ = station.agent(station.session())
     await asyncio.wait_for(agent.registered.wait(), DEADLINE)
     assert agent.answer == b"\0OK\0"
+
+
+@pytest.mark.parametrize("with_list", [True, False])
+async def test_devices_of_every_listener(with_list: bool, tmp_path: Path) -> None:
+    """They share one port. One listener without lists does not make those of others void."""
+    main, lab = tmp_path / "main", tmp_path / "lab"
+    for folder in (main, lab):
+        pki.init(folder)
+        pki.device(folder, [SERIAL, OTHER])
+    pki.revoke(main, OTHER)
+    crl = str(lab / "crl.pem") if with_list else ""
+    further = Listener(name="lab", port=0, ca=str(lab / "ca.pem"), crl=crl)
+    station = Station(main, listeners=[further])
+    try:
+        for folder in (main, lab):
+            agent, _ = station.agent(station.session(), pki=folder)
+            await asyncio.wait_for(agent.registered.wait(), DEADLINE)
+            assert agent.answer == b"\0OK\0"
+        lab_agent, _ = station.agent(station.session(OTHER), serial=OTHER, pki=lab)
+        await asyncio.wait_for(lab_agent.registered.wait(), DEADLINE)
+        assert lab_agent.answer == b"\0OK\0"
+
+        _, running = station.agent(station.session(OTHER), serial=OTHER, pki=main)
+        with contextlib.suppress(OSError):
+            assert await asyncio.wait_for(running, DEADLINE) in ("closed", "refused")
+        reason = "tls" if with_list else "certificate"
+        await station.until(lambda: station.metric("gw_rtty_refused_total", "device", reason) == 1)
+    finally:
+        await station.close()
 
 
 # -- bounds
