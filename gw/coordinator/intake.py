@@ -60,6 +60,7 @@ class Intake:
         self._spool = overflow.spool if overflow is not None else None
         self._wake = asyncio.Event()
         self._stopping = False
+        self._resumed = False
 
     async def start(self) -> None:
         """Find the place where a predecessor stopped."""
@@ -173,6 +174,10 @@ class Intake:
         for one in found:
             if one.record.kind == Kind.MESSAGE:
                 self._counters.observe(_WAIT, (now - one.record.received_ns) / 1e9)
+        if not self._resumed:
+            self._resumed = True
+            waited = (now - found[0].record.received_ns) / 1e9
+            log.info("intake goes on", oldest_seconds=round(waited, 3))
         await self._load([one.record for one in found])
         touched: dict[int, Place] = {}
         for one in found:
