@@ -135,7 +135,7 @@ class Wire:
         self._tasks.add(task)
         up_writer = None
         try:
-            with contextlib.suppress(OSError):
+            with contextlib.suppress(OSError, asyncio.CancelledError):  # the latter: the end of all
                 up_reader, up_writer = await asyncio.open_connection("127.0.0.1", self.server_port)
                 self._writers |= {writer, up_writer}
                 async with asyncio.TaskGroup() as both:
@@ -156,11 +156,12 @@ class Wire:
                 if self.delay:
                     await asyncio.sleep(self.delay)
                 await self._open.wait()
+                last = counted and 0 <= self.cut_after < len(data)
                 if counted and self.cut_after >= 0:
                     data, self.cut_after = data[: self.cut_after], self.cut_after - len(data)
                 writer.write(data)
                 await writer.drain()
-                if counted and self.cut_after < -1:
+                if last:
                     self.cut_after = -1
                     self.cut()
         writer.transport.abort()  # the other direction ends with it
