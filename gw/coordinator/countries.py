@@ -7,21 +7,18 @@ bounded in number, in time and in repetitions, and a provider that fails is left
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 import time
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from gw.coordinator.country_providers import CountryError, FileProvider, Provider
 from gw.coordinator.operations import Arguments, Operation
-from gw.core.networks import Address, read_address
+from gw.core.networks import Address, read_address, site_of
 from gw.core.settings import IpToCountry
 from gw.ops import logs, metrics
 
 log = logs.get("countries")
 
-_IPV6_NETWORK: Final = 64
-"""Addresses of one such network are in one country: one question serves them all."""
 _LOOKUPS: Final = metrics.indexes("gw_country_lookups_total")
 _SECONDS: Final = metrics.index("gw_country_lookup_seconds")
 _WAITING: Final = metrics.index("gw_country_lookups_waiting")
@@ -67,7 +64,7 @@ class Countries:
             found = self._provider.country_now(address)
             self._counters.add(_LOOKUPS["found" if found else "unknown"])
             return found or self._default
-        country, until = self._known.get(_key(address), ("", 0.0))
+        country, until = self._known.get(site_of(address), ("", 0.0))
         if time.monotonic() >= until:
             return None
         self._counters.add(_LOOKUPS["remembered"])
@@ -138,7 +135,7 @@ class Countries:
         address = read_address(text)
         if address is None or self._provider is None or time.monotonic() < self._failed_until:
             return None
-        key = _key(address)
+        key = site_of(address)
         task = self._tasks.get(key)
         if task is not None:
             return task
@@ -202,9 +199,3 @@ class Countries:
             del self._known[next(iter(self._known))]
         self._known[key] = (country, time.monotonic() + self._settings.cache_seconds)
         self._counters.set(_REMEMBERED, len(self._known))
-
-
-def _key(address: Address) -> str:
-    if address.version == 4:
-        return str(address)
-    return str(ipaddress.ip_network((address, _IPV6_NETWORK), strict=False))

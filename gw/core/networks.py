@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Iterable, Sequence
+from typing import Final
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+_SITE_BITS: Final = 64
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
@@ -30,6 +32,16 @@ def read_address(text: str) -> Address | None:
         return None
     mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
     return mapped or address
+
+
+def site_of(address: Address) -> str:
+    """Return what stands for the place of an address: itself, or its /64 if it is IPv6.
+
+    A /64 is one customer's at least: whoever has one address of it has them all.
+    """
+    if address.version == 4:
+        return str(address)
+    return str(ipaddress.ip_network((address, _SITE_BITS), strict=False))
 
 
 def is_within(text: str, networks: Sequence[Network]) -> bool:

@@ -110,6 +110,8 @@ class Devices(Section):
     """TLS handshakes in flight, per worker and listener."""
     max_pending: Count = 4096
     """Accepted connections that wait for a handshake, per worker and listener."""
+    max_pending_per_address: Annotated[int, msgspec.Meta(ge=0, le=1_000_000)] = 0
+    """The same of one address (IPv6: of one /64); 0: no limit of their own."""
     max_sessions: Count = 50_000
     """Sessions per worker, of all listeners."""
     max_outstanding: Count = 64

@@ -20,7 +20,7 @@ API_LISTENER = "api"
 HANDSHAKE_FAILURES = (
     "no_certificate", "unknown_ca", "expired", "not_yet_valid", "revoked", "bad_certificate",
     "no_crl", "crl_expired", "bad_common_name", "policy", "tls", "timeout", "reset",
-    "not_websocket", "overload", "proxy_untrusted", "proxy_header",
+    "not_websocket", "overload", "address_limit", "proxy_untrusted", "proxy_header",
 )  # fmt: skip
 SESSION_ENDS = (
     "peer", "replaced", "serial_mismatch", "protocol_errors", "bad_json", "binary", "too_big",

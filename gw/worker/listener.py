@@ -20,6 +20,7 @@ from gw.core.networks import is_within
 from gw.ops import logs, metrics
 from gw.protocol.proxy_protocol import ProxyHeaderError
 from gw.worker import tls
+from gw.worker.address_limit import AddressLimit
 from gw.worker.context import WorkerContext
 from gw.worker.listener_state import ListenerState
 from gw.worker.proxy_header import has_left, take_header
@@ -54,6 +55,8 @@ class _Connection:
         self.connected_at = connected_at
         self.is_check = False
         """A balancer speaks for itself: if it leaves then, that is no fault."""
+        self.site = ""
+        """What is counted of its address; empty: nothing is."""
         self.session: Session | None = None
         self.transport: asyncio.Transport | None = None
 
@@ -98,6 +101,7 @@ class DeviceListener:
         self._tls = tls.server_context(state.settings)
         self._handshakes = asyncio.Semaphore(self._limits.max_handshakes)
         self._tasks: set[asyncio.Task[None]] = set()
+        self._addresses = AddressLimit(self._limits.max_pending_per_address)
         self._silent: dict[asyncio.Task[None], None] = {}
         """Connections that have not sent a whole TLS hello, oldest first."""
         self._accepting = False
@@ -180,6 +184,8 @@ class DeviceListener:
         except Exception as error:  # noqa: BLE001 - any fault of one peer ends that peer only
             connection.close()
             log.error("handshake failed unexpectedly", address=conn.address, detail=repr(error))
+        finally:
+            self._addresses.leave(conn.site)
 
     async def _handshake(
         self, connection: socket.socket, conn: _Connection, accepted: float
@@ -199,6 +205,12 @@ class DeviceListener:
             ):
                 connection.close()
                 return
+            site = self._addresses.enter(conn.address)
+            if site is None:
+                connection.close()
+                self._failed("address_limit", conn, "too many of its address wait")
+                return
+            conn.site = site
             came = await tls.hello_came(connection, deadline)
         finally:
             self._silent.pop(task, None)

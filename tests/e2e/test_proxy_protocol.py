@@ -137,6 +137,32 @@ async def test_silence_instead_of_a_header_holds_nobody_up(
         writer.close()
 
 
+async def test_an_address_has_a_share_of_its_own(start_gateway: Start, pki_dir: Path) -> None:
+    """Behind a balancer too: it is the address in the header that counts."""
+    gateway = await start_gateway(**{
+        "devices.proxy_networks": ["127.0.0.1"], "devices.max_pending_per_address": 2,
+        "devices.handshake_seconds": 300, "workers.count": 1,
+    })  # fmt: skip
+    port = gateway.device_port
+    silent = []
+    for _ in range(3):
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(VERSION_1)
+        silent.append((reader, writer))
+    await gateway.wait_metric(FAILURES, 1, reason="address_limit")
+    assert gateway.logged("connection refused", reason="address_limit", address=f"{CLIENT}:4711")
+    other = of(pki_dir, "02a0a1000011", port, VERSION_2)
+    assert await address_of(gateway, other) == "[2001:db8::7]:4711"
+    # Whose handshake is done, or who has left, does not count any more.
+    for _, writer in silent:
+        writer.close()
+    await gateway.wait_metric(FAILURES, 2, reason="reset")
+    for serial in ("02a0a1000012", "02a0a1000013", "02a0a1000014"):
+        device = of(pki_dir, serial, port, VERSION_1)
+        assert await address_of(gateway, device) == f"{CLIENT}:4711"
+    assert await gateway.metric(FAILURES, reason="address_limit") == 1
+
+
 @pytest.fixture
 def balance(tmp_path: Path) -> Iterator[Callable[..., haproxy.HaProxy]]:
     """Start balancers that are ended with the test."""
