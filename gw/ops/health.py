@@ -26,6 +26,7 @@ from gw.ops.health_countries import country_findings
 from gw.ops.health_finding import Finding, fault, good, warning
 from gw.ops.health_policies import policy_findings
 from gw.ops.health_schemas import schema_faults
+from gw.ops.health_spool import spool_findings
 from gw.radius.udp import SocketError, open_socket
 from gw.supervisor_files import running_pid
 from gw.supervisor_sidecars import enabled_sidecars
@@ -58,6 +59,7 @@ def examine(settings: Settings) -> Iterator[Finding]:
     yield from policy_findings(settings)
     yield from _data_directory(settings)
     yield from _store(settings)
+    yield from spool_findings(settings)
     yield from kafka_findings(settings)
     yield from country_findings(settings)
     yield from _ports(settings)
