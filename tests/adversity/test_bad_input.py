@@ -262,16 +262,18 @@ async def test_half_open_handshakes_time_out_and_keep_nobody_out(start_gateway):
     for one in silent[:20]:
         one.sendall(b"\x16\x03\x01\x02\x00\x01")  # a hello that never goes on
     device = SimulatedDevice(GOOD, gateway.pki, "127.0.0.1", gateway.device_port)
-    await device.connect(deadline=WAIT)
+    living = asyncio.create_task(device.stay_connected())  # the short limit is on it as well
     await device.wait_for_configure(WAIT)
     await gateway.wait_metric("gw_handshake_failures_total", 40, reason="timeout")
+    living.cancel()
+    await asyncio.gather(living, return_exceptions=True)
     device.stop()
     for one in silent:
         one.close()
 
 
 async def test_session_without_connect_or_silent_is_ended(start_gateway):
-    gateway = await start_gateway(**{"devices.connect_seconds": 1.0, "devices.idle_seconds": 2.0})
+    gateway = await start_gateway(**{"devices.connect_seconds": 3.0, "devices.idle_seconds": 5.0})
     pki.device(gateway.pki, [GOOD, BAD])
     mute = SimulatedDevice(BAD, gateway.pki, "127.0.0.1", gateway.device_port)
     await mute.connect(deadline=WAIT, announce=False)

@@ -26,15 +26,23 @@ IMPATIENT = {"store.query_seconds": 2, "store.commit_seconds": 2, "store.connect
 
 @pytest.fixture
 async def on_postgres(start_postgres, start_gateway):
-    """A gateway and a database server of its own."""
+    """A gateway that soon gives a query up, and a database server of its own."""
     server = start_postgres()
     name = await server.make_database()
     gateway = await start_gateway(**{"store.url": server.url(name)}, **IMPATIENT)
     return gateway, server
 
 
-async def test_a_device_is_configured(on_postgres):
-    gateway, _ = on_postgres
+@pytest.fixture
+async def patient(start_postgres, start_gateway):
+    """A gateway whose database is always there."""
+    server = start_postgres()
+    name = await server.make_database()
+    return await start_gateway(**{"store.url": server.url(name)})
+
+
+async def test_a_device_is_configured(patient):
+    gateway = patient
     (serial,) = pki.numbered_serials(PREFIX, 1)
     pki.device(gateway.pki, [serial])
     device = SimulatedDevice(serial, gateway.pki, "127.0.0.1", gateway.device_port)
@@ -59,8 +67,8 @@ async def test_a_device_is_configured(on_postgres):
         await asyncio.gather(living, return_exceptions=True)
 
 
-async def test_coordinator_killed_under_load_loses_and_doubles_nothing(on_postgres):
-    gateway, _ = on_postgres
+async def test_coordinator_killed_under_load_loses_and_doubles_nothing(patient):
+    gateway = patient
     fleet = NumberedStates(gateway, PREFIX, DEVICES, STATES)
 
     async def kill():

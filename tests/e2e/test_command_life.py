@@ -228,7 +228,7 @@ async def test_command_is_cancelled(gateway, join):
 
 async def test_configure_and_command_for_later(gateway, join):
     device = await join("02a0d8000008", platform="switch")
-    at = int(time.time()) + 3
+    at = int(time.time()) + 8  # all of it is asked before that
     body = {"serialNumber": device.serial, "UUID": 1, "when": at,
             "configuration": {"unit": {"name": "overtaken"}}}  # fmt: skip
     path = f"device/{device.serial}/configure"

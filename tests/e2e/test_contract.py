@@ -40,8 +40,6 @@ LISTENERS = (
 FREE_PORTS = [text for name in LISTENERS for text in ("--set", f"{name}.port=0")]
 SERIAL = "02a0c9c0ffee"
 ADMINISTRATOR = "admin@localhost"
-DRAIN_SECONDS = 20.0
-"""Default of run.drain_seconds: each of the three stages may take so long, and none does."""
 DAY = datetime.timedelta(days=1)
 
 
@@ -549,14 +547,13 @@ async def test_a_stop_with_devices_connected_keeps_all_that_was_sent(program, nu
                 device.send_state()
         for device in devices:
             await device.drain()
-        began = time.monotonic()
         stopping = asyncio.create_task(asyncio.to_thread(program.stop, number))
         # As `timeout` and a terminal do: the signal comes twice at once.
         await asyncio.sleep(0.05)
         if program.process is not None:
             program.process.send_signal(number)
         assert await stopping == 0, program.err.read_text()[-4000:]
-        assert time.monotonic() - began < DRAIN_SECONDS
+        assert "did not end in time" not in program.err.read_text()
     finally:
         for device in devices:
             device.stop()

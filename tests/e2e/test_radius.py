@@ -47,7 +47,7 @@ def module_gateway(tmp_path_factory, pki_dir, coa_port):
         tmp_path_factory.mktemp("gateway"), pki_dir,
         **{
             "radius.enabled": "true", "radius.host": "127.0.0.1", "radius.auth_port": 0,
-            "radius.acct_port": 0, "radius.coa_port": coa_port, "radius.answer_seconds": 1.0,
+            "radius.acct_port": 0, "radius.coa_port": coa_port, "radius.answer_seconds": 3.0,
             "radius.coa_seconds": 2.0, "radius.gone_seconds": 0, "radius.probe_seconds": 0.5,
             "radius.reconnect_seconds": 0.2, "radius.down_after": 1, "radius.down_seconds": 3600,
         },

@@ -556,7 +556,7 @@ async def test_venue_broadcasts_reach_the_others_of_the_venue(gateway, join):
 async def test_caps_and_origins(start_gateway):
     gateway = await start_gateway(
         **{"streams.max_sockets": 3, "streams.max_sockets_per_user": 1, "workers.count": 1,
-           "streams.authenticate_seconds": 3, "streams.max_unauthenticated": 2,
+           "streams.authenticate_seconds": 5, "streams.max_unauthenticated": 2,
            "api.cors_origins": ["https://ui.example.org"]}
     )  # fmt: skip
     await gateway.sign_in()

@@ -276,7 +276,7 @@ async def test_a_session_is_not_used_twice(station: Station) -> None:
 
 
 async def test_a_session_that_is_not_completed_ends(start_station: Start) -> None:
-    station = start_station(complete_seconds=0.5)
+    station = start_station(complete_seconds=3.0)
     async with station.view(station.session().id) as viewer:
         told = await text(viewer)
         assert told == {"type": "logout", "reason": "the other end did not come in time"}
@@ -301,12 +301,12 @@ async def test_strangers_have_a_deadline(start_station: Start) -> None:
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         assert await asyncio.wait_for(reader.read(), DEADLINE) == b""
         writer.close()
-        reader, writer = await asyncio.open_connection(
-            "127.0.0.1", port, ssl=station.tls(None), server_hostname="127.0.0.1"
-        )
-        with contextlib.suppress(ConnectionError):
+        with contextlib.suppress(OSError):  # on a busy machine it may hit TLS itself
+            reader, writer = await asyncio.open_connection(
+                "127.0.0.1", port, ssl=station.tls(None), server_hostname="127.0.0.1"
+            )
             assert await asyncio.wait_for(reader.read(), DEADLINE) == b""
-        writer.close()
+            writer.close()
         await station.until(
             lambda end=end: station.metric("gw_rtty_refused_total", end, "timeout") == 2  # type: ignore[misc]
         )

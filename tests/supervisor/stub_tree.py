@@ -17,7 +17,7 @@ from typing import Any
 
 HERE = Path(__file__).parent
 ROOT = HERE.parent.parent
-DEADLINE = 60.0
+DEADLINE = 120.0
 
 
 class Tree:
