@@ -22,12 +22,12 @@ from gw.api.configuration_history_document import (
     History,
     HistoryDocument,
 )
-from gw.api.configure import outcome
+from gw.api.configure import command_deleted, outcome
 from gw.api.context import Context
 from gw.api.documented import documented
 from gw.api.envelope import Answer, AnyRequest, document
 from gw.api.serials import path_serial
-from gw.core.errors import INTERNAL, ApiError
+from gw.core.errors import ApiError
 from gw.protocol.configuration import with_uuid
 from gw.store.rows import ConfigurationRow
 from gw.validation.changes import changes
@@ -126,7 +126,7 @@ async def restore_configuration(
     )
     done = await context.reader.command(command)
     if done is None:
-        raise ApiError(INTERNAL, f"command {command} left no record")
+        raise command_deleted(command)
     return outcome(request, done, strict=False)
 
 

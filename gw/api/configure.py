@@ -20,7 +20,7 @@ from gw.api.context import Context
 from gw.api.documented import Combined, documented
 from gw.api.envelope import Answer, AnyRequest, document, failure
 from gw.api.serials import path_serial, same_serial
-from gw.core.errors import INTERNAL, ApiError
+from gw.core.errors import ApiError
 from gw.store.rows import CommandRow
 from gw.validation.problems import Problem
 
@@ -116,8 +116,13 @@ async def configure(
     )
     row = await context.reader.command(command)
     if row is None:
-        raise ApiError(INTERNAL, f"command {command} left no record")
+        raise command_deleted(command)
     return outcome(request, row, strict=asked.strict, warnings=found.warnings)
+
+
+def command_deleted(command: str) -> ApiError:
+    """Return what a call is told that waited for a command while another one deleted it."""
+    return ApiError(1137, f"command {command} was deleted before it ended")
 
 
 def outcome(

@@ -14,13 +14,13 @@ from litestar.params import FromPath
 from gw.api import body
 from gw.api.authentication import Caller
 from gw.api.command_document import CommandDocument, Pong
-from gw.api.configure import outcome
+from gw.api.configure import command_deleted, outcome
 from gw.api.context import Context
 from gw.api.documented import Combined, documented
 from gw.api.envelope import Answer, AnyRequest, Success, document, success
 from gw.api.scripts import fill_in
 from gw.api.serials import path_serial, same_serial
-from gw.core.errors import INTERNAL, ApiError
+from gw.core.errors import ApiError
 from gw.protocol.commands import (
     BODIES,
     COMMANDS,
@@ -129,7 +129,7 @@ async def carry_out(
     )
     row = await context.reader.command(identity)
     if row is None:
-        raise ApiError(INTERNAL, f"command {identity} left no record")
+        raise command_deleted(identity)
     return row
 
 

@@ -206,6 +206,7 @@ class Keeper:
         command = row.pending_command if pending else ""
         changes = {"pending_uuid": uuid} if pending else {"config_uuid": uuid}
         shadow.set(self._work, **changes, sends=row.sends + 1, last_sent=now, hold="")
+        shadow.given = max(shadow.given, uuid)
         content = shadow.facts().target_hash
         system = not command
         if system:
@@ -280,6 +281,8 @@ class Keeper:
             system = False  # one of the gateway's own has ended when its time was up
         else:
             log.info("late answer, not applied", serial=shadow.serial, command=answer.command)
+            told = jsonrpc.read_answer(message).text
+            self._commands.note(answer.command, late_answer=told, answered=int(time.time()))
             return
         if not system and answer.command != row.pending_command:
             # A newer change has ended the command; what the device did counts nevertheless.
@@ -547,7 +550,8 @@ class Keeper:
         row = shadow.row
         session = self._presence.of(shadow.serial)
         reported = session.uuid if session is not None else row.applied_uuid
-        used = (row.config_uuid, row.pending_uuid, row.rejected_uuid, row.applied_uuid, reported)
+        used = (row.config_uuid, row.pending_uuid, row.rejected_uuid, row.applied_uuid, reported,
+                shadow.given)  # fmt: skip
         return rules.next_uuid(time.time(), *(one for one in used if one <= MAX_CONFIG_UUID))
 
     def _supersede(self, shadow: Shadow, command: str) -> None:

@@ -34,7 +34,7 @@ class InFlight(msgspec.Struct):
 class Shadow:
     """One device. All changes go through `set`, which writes them as well."""
 
-    __slots__ = ("barred", "in_flight", "probe", "row", "session", "strict", "touched")
+    __slots__ = ("barred", "given", "in_flight", "probe", "row", "session", "strict", "touched")
 
     def __init__(self, row: rows.ShadowRow) -> None:
         self.row = row
@@ -43,6 +43,8 @@ class Shadow:
         self.in_flight: InFlight | None = None
         self.probe = ""
         """UUID of a `ping` that asks for the active configuration."""
+        self.given = 0
+        """Highest configuration id that was sent: it names that content only, also if cancelled."""
         self.barred = ""
         """Why no configuration is sent for now, such as its firmware; empty: no reason."""
         self.strict = False
@@ -71,6 +73,7 @@ class Shadow:
             row.device_type == "switch",
             row.quarantined,
             self.barred,
+            self.given,
         )
 
     def set(self, work: Committer, **values: Any) -> None:

@@ -62,6 +62,8 @@ class Facts(msgspec.Struct):
     quarantined: bool = False
     barred: str = ""
     """Why nothing may be sent for now; empty: it may."""
+    given: int = 0
+    """Highest id that the device was sent, as far as is known: also of a cancelled change."""
 
     @property
     def substituted(self) -> bool:
@@ -205,7 +207,7 @@ def _send(report: Report, facts: Facts, now: float) -> Action:
     uuid = target
     if facts.sends or report.uuid >= target:
         try:
-            uuid = next_uuid(now, target, report.uuid, facts.config_uuid)
+            uuid = next_uuid(now, target, report.uuid, facts.config_uuid, facts.given)
         except OverflowError:
             return Hold(HOLD_IDS)
     cause: Cause

@@ -455,7 +455,10 @@ async def test_answer_that_is_not_due_changes_nothing(node):
     before = await node.row()
     await node.refuse(node.sent[0])
     assert await node.row() == before
-    assert await node.status("c1") == states.COMPLETED
+    command = await node.store.command("c1")
+    assert command.status == states.COMPLETED
+    assert json.loads(command.late_answer)["status"]["error"] == 2
+    assert json.loads(command.results)["status"]["error"] == 0
     await node.answer(node.sent[1])
     await node.check_stored(NEWER)
 
@@ -611,6 +614,22 @@ async def test_cancelled_change_is_gone(node):
     # It was applied after all: the device is ahead, and gets the stored one.
     await node.report(sent.uuid)
     assert node.sent[1].params["config"]["name"] == "old"
+
+
+async def test_an_id_names_one_content_also_if_it_was_cancelled(node):
+    """An answer to what was cancelled within the same second is none to what came after it."""
+    await node.connect(STORED_UUID)
+    await node.change(NEW, "c1")
+    node.keeper.cancel(node.shadow)
+    node.commands.finish("c1", states.EXPIRED)
+    await node.change(NEWER, "c2")
+    first, second = node.sent
+    assert second.uuid > first.uuid
+    await node.refuse(first)
+    assert (await node.row()).pending_uuid == second.uuid
+    assert json.loads((await node.store.command("c1")).late_answer)["status"]["error"] == 2
+    await node.answer(second)
+    await node.check_stored(NEWER, config_uuid=second.uuid)
 
 
 # -- writes of the stored configuration

@@ -83,3 +83,52 @@ async def test_answers_that_are_no_result(gateway, join, name):
     found = unclear.json()
     assert (found["status"], found["errorCode"]) == ("failed", 0)
     assert found["errorText"] == "the answer has no status"
+
+
+@pytest.mark.parametrize("name", ["leds", "configure"])
+@pytest.mark.parametrize("how", ["cancel", "delete"])
+async def test_a_stuck_command_is_let_go_while_its_caller_waits(gateway, join, name, how):
+    """The caller is told at once; the device is free for the next one."""
+    serial = f"02a0a40000{'4' if name == 'leds' else '5'}{'1' if how == 'cancel' else '2'}"
+    device = await join(serial)
+    device.faults = Faults(silent=frozenset({name}))
+
+    def ask(color: str) -> asyncio.Task[httpx.Response]:
+        if name == "configure":
+            return asyncio.create_task(gateway.configure(serial, {"unit": {"name": color}}))
+        order = json.dumps({"serialNumber": serial, "pattern": color})
+        return asyncio.create_task(gateway._post(f"device/{serial}/leds", order))
+
+    asking = ask("on")
+    request = await device.wait_for(name, WAIT)
+    rows = (await gateway.get(f"commands?serialNumber={serial}&newest=true"))["commands"]
+    [stuck] = [one for one in rows if one["command"] == name and not one["completed"]]
+    busy = await gateway._post(f"device/{serial}/ping", json.dumps({"serialNumber": serial}))
+    assert busy.json()["ErrorDescription"].startswith("1145: ")
+    assert f"UUID={stuck['UUID']} Command={name}" in busy.json()["ErrorDescription"]
+    if how == "cancel":
+        answered = await gateway.request("POST", f"command/{stuck['UUID']}/cancel")
+        assert answered.json()["status"] == "expired", answered.text
+        told = await asking
+        assert (told.status_code, told.json()["status"]) == (200, "expired")
+        again = await gateway.request("POST", f"command/{stuck['UUID']}/cancel")
+        assert again.status_code == 409
+    else:
+        deleted = await gateway.request("DELETE", f"command/{stuck['UUID']}")
+        assert deleted.status_code == 200
+        told = await asking
+        assert told.status_code == 400
+        assert "deleted before it ended" in told.json()["ErrorDescription"]
+        assert (await gateway.request("GET", f"command/{stuck['UUID']}")).status_code == 404
+    device.faults = Faults()
+    assert (await ask("off")).json()["status"] == "completed"
+    if how == "cancel":
+        answer(device, request, error=0, text="late")
+        async with asyncio.timeout(WAIT):
+            while True:
+                shown = await gateway.get(f"command/{stuck['UUID']}")
+                if "lateAnswer" in shown:
+                    break
+                await asyncio.sleep(0.05)  # REST has no event to await
+        assert shown["status"] == "expired"
+        assert shown["lateAnswer"]["status"]["text"] == "late"
