@@ -91,7 +91,7 @@ class Supervisor:
         self._children: dict[str, Child] = {}
         self._devices = DeviceSockets(settings.devices, worker_count(settings))
         self._sidecars = enabled_sidecars(settings)
-        external = bool(settings.security.external_url)
+        external = settings.security.external
         self._http = _HTTP_WITHOUT_SECURITY if external else _HTTP
         self._single: dict[str, socket.socket] = {}
         """Listening sockets of which there is one each, by name."""
@@ -229,7 +229,7 @@ class Supervisor:
     def _start_metrics(self) -> None:
         """Begin to answer Prometheus and the load balancers."""
         collectors: dict[str, CounterCollector | None] = {"metrics": self._collector}
-        if not self._settings.security.external_url:
+        if not self._settings.security.external:
             collectors["security_check"] = None
         for name, collector in collectors.items():
             section = getattr(self._settings, name)

@@ -31,6 +31,7 @@ from gw.api.owsec.parts import SecurityParts
 from gw.api.owsec.sms_sender import OUTCOMES as SMS_OUTCOMES
 from gw.api.owsec.sms_sender import SmsSender, WebhookProvider
 from gw.api.server import BODY_SECONDS, UPLOAD_SECONDS, Certificate, Listener
+from gw.api.sisters import Sisters
 from gw.api.ui import Ui
 from gw.core.bootstrap import Bootstrap, announce_ready, load
 from gw.core.retention import keep_seconds
@@ -43,6 +44,7 @@ from gw.ops.processes import Processes
 from gw.security.internal_key import internal_key
 from gw.security.passwords import Passwords
 from gw.security.sealing import Sealer, sealing_key
+from gw.security.tokens import token_hash
 from gw.store.open import open_reader
 from gw.store.sealed import sealed_reader
 from gw.validation.schema import SchemaError
@@ -89,14 +91,17 @@ async def _serve(bootstrap: Bootstrap) -> None:
         keep_seconds(settings, "files"),
         lambda: page.add(metrics.index("gw_retention_removed_total", "files")),
     )
-    external = _external(settings, page, sockets["api"].getsockname()[1])
+    sisters = Sisters(client, listening=bool(settings.kafka.bootstrap_servers))
+    external = _external(settings, page, sockets["api"].getsockname()[1], sisters)
     authentication = external or Authentication(reader, notes.key_used)
+    client.on_token_removed = lambda token: authentication.forget(token_hash(token))
     limits = Limits(settings.api, _counter(page, "gw_api_limited_total", LIMITS))
     context = Context(
         kept_files=kept,
         settings=settings,
         reader=reader,
         coordinator=client,
+        sisters=sisters,
         api_port=sockets["api"].getsockname()[1],
         security_port=sockets["security"].getsockname()[1] if "security" in sockets else 0,
         files_port=sockets["files"].getsockname()[1] if "files" in sockets else 0,
@@ -318,13 +323,16 @@ def _counter(page: metrics.CounterPage, name: str, values: Iterable[str]) -> Cal
     return lambda value: page.add(indexes[value])
 
 
-def _external(settings: Settings, page: metrics.CounterPage, port: int) -> ExternalSecurity | None:
-    if not settings.security.external_url:
+def _external(
+    settings: Settings, page: metrics.CounterPage, port: int, sisters: Sisters
+) -> ExternalSecurity | None:
+    if not settings.security.external:
         return None
     url = settings.api.public_url.rstrip("/") or f"https://{socket.gethostname()}:{port}"
     count = _counter(page, "gw_security_questions_total", QUESTIONS)
     try:
-        return ExternalSecurity(settings.security, url, count)
+        locate = sisters.security_service if settings.security.external_from_bus else None
+        return ExternalSecurity(settings.security, url, count, locate)
     except (OSError, ssl.SSLError) as error:
         path = settings.security.external_ca
         raise SystemExit(f"security.external_ca {path}: {error}") from None

@@ -15,6 +15,7 @@ from gw.api.configuration_validation import ConfigurationValidation
 from gw.api.coordinator_client import DEFAULT_SECONDS, Answer
 from gw.api.oui import Vendors
 from gw.api.regulatory_file import Regulatory
+from gw.api.sisters import Sisters
 from gw.api.terminal_places import TerminalPlaces
 from gw.core.errors import ApiError
 from gw.core.settings import Settings
@@ -98,6 +99,8 @@ class Context:
     terminals: TerminalPlaces = field(init=False)
     vendors: Vendors = field(default_factory=Vendors)
     regulatory: Regulatory = field(init=False)
+    sisters: Sisters | None = None
+    """Other services that announce themselves."""
     log_levels: LogLevels = field(default_factory=FixedLevels)
     processes: Processes = field(default_factory=Processes.alone)
     """What each process of the node did."""

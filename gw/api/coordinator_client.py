@@ -85,6 +85,8 @@ class CoordinatorClient:
         """Called with serial number, head and body of each item of a live stream."""
         self.on_hello: Callable[[], object] = lambda: None
         """Called when a coordinator started anew."""
+        self.on_token_removed: Callable[[str], object] = lambda _token: None
+        """Called with a token that another service took back."""
         self.failed: asyncio.Future[None] | None = None
         """Gets the exception when a ring is unusable; the process must then end."""
 
@@ -235,6 +237,8 @@ class CoordinatorClient:
                 waiting.done.set_exception(refused)
             else:
                 waiting.done.set_result(Answer(response.result, body))
+        elif kind == records.Kind.TOKEN_REMOVED:
+            self.on_token_removed(body.decode(errors="replace"))
         elif kind == records.Kind.HELLO:
             self._unsent = deque(sorted(self._waiting))
             if self._unsent:

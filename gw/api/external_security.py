@@ -10,7 +10,7 @@ import asyncio
 import ssl
 import time
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Final
 
 import httpx
@@ -38,6 +38,10 @@ _SUSPENDED: Final = 15
 
 Count = Callable[[str], None]
 """Called with one of OUTCOMES per question to the service."""
+
+
+Locate = Callable[[], Awaitable[tuple[str, str]]]
+"""Returns the private URL of the service and its key. Raises ApiError 13 if there is none."""
 
 
 def uncounted(_outcome: str) -> None:
@@ -79,23 +83,31 @@ class _Entry(msgspec.Struct):
 class ExternalSecurity:
     """Resolves tokens and API keys. One per api process. Belongs to one event loop."""
 
-    def __init__(self, settings: Security, own_url: str, count: Count = uncounted) -> None:
+    def __init__(
+        self,
+        settings: Security,
+        own_url: str,
+        count: Count = uncounted,
+        locate: Locate | None = None,
+    ) -> None:
         """`own_url` is the public URL of this gateway, by which it introduces itself.
 
-        Raises OSError or ssl.SSLError if `security.external_ca` cannot be used.
+        `locate` finds the service, unless the settings name it. Raises OSError or ssl.SSLError if
+        `security.external_ca` cannot be used.
         """
         context = ssl.create_default_context(cafile=settings.external_ca or None)
         context.minimum_version = ssl.TLSVersion.TLSv1_2
         self._seconds = settings.external_seconds
         self._kept = settings.external_cache_seconds
         self._client = httpx.AsyncClient(
-            base_url=settings.external_url.rstrip("/") + "/api/v1",
-            headers={"X-INTERNAL-NAME": own_url, "X-API-KEY": settings.external_key},
+            headers={"X-INTERNAL-NAME": own_url},
             verify=context,
             timeout=settings.external_seconds,
             limits=httpx.Limits(max_connections=AT_A_TIME),
             trust_env=False,
         )
+        self._named = (settings.external_url.rstrip("/"), settings.external_key)
+        self._locate = locate
         self._count = count
         self._cache: OrderedDict[str, _Entry] = OrderedDict()
         self._asked: dict[str, asyncio.Task[_Entry]] = {}
@@ -160,7 +172,10 @@ class ExternalSecurity:
     async def _ask(self, path: str, parameter: str, secret: str) -> _Entry:
         try:
             async with asyncio.timeout(self._seconds):
-                answer = await self._client.get(path, params={parameter: secret})
+                base, key = await self._locate() if self._locate else self._named
+                answer = await self._client.get(
+                    f"{base}/api/v1/{path}", params={parameter: secret}, headers={"X-API-KEY": key}
+                )
             if answer.status_code == httpx.codes.OK:
                 entry = self._known(msgspec.json.decode(answer.content, type=_Validated))
                 self._count("known")

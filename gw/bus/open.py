@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from gw.bus.file import FileBus
 from gw.bus.interface import Bus
@@ -11,6 +13,23 @@ from gw.bus.topics import TOPICS
 from gw.core.settings import Settings
 from gw.core.spool_file import SpoolError
 from gw.ops import metrics
+
+if TYPE_CHECKING:
+    from gw.bus.service_events import ServiceEvent, ServiceEventsReader
+
+
+def open_service_events(
+    settings: Settings, counters: metrics.CounterPage, heard: Callable[[ServiceEvent], object]
+) -> ServiceEventsReader | None:
+    """Return what reads the announcements of other services; None if the bus cannot be read.
+
+    `heard` is called with each. Raises ValueError for what is wrong with the settings.
+    """
+    if not settings.kafka.bootstrap_servers:
+        return None
+    from gw.bus.service_events import ServiceEventsReader
+
+    return ServiceEventsReader(settings, counters, heard)
 
 
 def open_bus(settings: Settings, counters: metrics.CounterPage, node: int = 0) -> Bus:

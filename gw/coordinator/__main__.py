@@ -6,7 +6,6 @@ import asyncio
 import logging
 import os
 import signal
-import socket
 import sys
 import time
 from pathlib import Path
@@ -16,8 +15,7 @@ import httpx
 import uvloop
 
 from gw.bus.envelopes import Envelope
-from gw.bus.interface import Bus
-from gw.bus.open import open_bus
+from gw.bus.open import open_bus, open_service_events
 from gw.coordinator import commands as states
 from gw.coordinator.accounts import Accounts
 from gw.coordinator.admission import Admission
@@ -41,8 +39,9 @@ from gw.coordinator.provisioning import client_of as provisioning_client
 from gw.coordinator.queues import Queue
 from gw.coordinator.radius import Radius
 from gw.coordinator.requests import Requests
-from gw.coordinator.services import ServiceEvents
+from gw.coordinator.services import announcers, private_url
 from gw.coordinator.shadow import Shadows
+from gw.coordinator.sisters import Sisters
 from gw.coordinator.store_spool import StoreSpool
 from gw.coordinator.streams import Streams
 from gw.coordinator.system_id import system_id
@@ -56,7 +55,6 @@ from gw.core.settings import Settings
 from gw.core.spool_file import SpoolError
 from gw.ops import log_levels, logs, metrics
 from gw.security.administrator import first_administrator
-from gw.security.internal_key import internal_key
 from gw.security.sealing import Sealer, sealing_key
 from gw.store.errors import MigrationError, StoreError
 from gw.store.interface import PositionConflictError, PutUser, Store
@@ -75,7 +73,7 @@ _HTTP_SECONDS: Final = 30.0
 async def make_first_administrator(store: Store, work: Committer, settings: Settings) -> None:
     """Add the first user and print the password once; nothing if users are, or are elsewhere."""
     given = os.environ.pop("GW_ADMIN_PASSWORD", None)
-    if settings.security.external_url:
+    if settings.security.external:
         return
     if await patiently(lambda: store.users(limit=1), _START_SECONDS):
         return
@@ -140,27 +138,13 @@ async def sum_up(announcer: Announcer, presence: Presence, settings: Settings) -
         announcer.update(presence)
 
 
-async def live(streams: Streams, telemetry: Telemetry) -> None:
+async def live(streams: Streams, telemetry: Telemetry, sisters: Sisters) -> None:
     """End what nobody looks at any more, or whose lifetime is over, for ever."""
     while True:
         await asyncio.sleep(1.0)
         streams.expire()
         telemetry.due()
-
-
-def service_events(settings: Settings, bus: Bus, number: int) -> ServiceEvents:
-    """Return the announcer of this service."""
-    public = settings.api.public_url.rstrip("/")
-    public = public or f"https://{socket.gethostname()}:{settings.api.port}"
-    key = internal_key(settings.security.internal_key, settings.run.data)
-    return ServiceEvents(bus, number, private_url(settings), public, key)
-
-
-def private_url(settings: Settings) -> str:
-    """Return the URL by which sister services know this gateway."""
-    return settings.bus.private_url.rstrip("/") or (
-        f"https://{socket.gethostname()}:{settings.private_api.port}"
-    )
+        sisters.expire()
 
 
 def open_overflow(
@@ -287,17 +271,21 @@ async def coordinate(
         handlers.blacklist[entry.serial_number] = entry
     intake = Intake(queues, store, work, handlers, counters, overflow)
     await patiently(intake.start, _START_SECONDS)
-    services = service_events(settings, bus, number)
     reloading = asyncio.Event()
+    services = announcers(settings, bus, number)
+    sisters = Sisters({one.id for one in services}, links.forget_token, counters)
+    listener = open_service_events(settings, counters, sisters.heard)
     tasks = [
         asyncio.create_task(intake.run()),
         asyncio.create_task(housekeeping(keeper, executor, shadows, work, commands, settings)),
         asyncio.create_task(Janitor(work, settings, counters).run()),
         asyncio.create_task(sum_up(announcer, presence, settings)),
-        asyncio.create_task(live(streams, telemetry)),
-        asyncio.create_task(services.run()),
         asyncio.create_task(countries.follow(settings.devices.reload_seconds, reloading)),
+        asyncio.create_task(live(streams, telemetry, sisters)),
+        *(asyncio.create_task(one.run()) for one in services),
     ]
+    if listener is not None:
+        tasks.append(asyncio.create_task(listener.run()))
     if proxy is not None:
         tasks.append(asyncio.create_task(radius.run()))
     for ends in bootstrap.rings:
@@ -315,7 +303,8 @@ async def coordinate(
                 settings.configuration.answer_seconds,
                 areas=[
                     Tables(work, links, presence, handlers),
-                    Accounts(work, services.remove_token),
+                    Accounts(work, services[0].remove_token),
+                    sisters,
                     streams,
                     telemetry,
                     radius,

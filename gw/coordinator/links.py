@@ -142,6 +142,11 @@ class Links:
         except ValueError:  # larger than a record can be
             return False
 
+    def forget_token(self, token: str) -> None:
+        """Tell the API that another service took a token back; left out if its queue is full."""
+        if self._api is not None:
+            self._api.push(_Order(Kind.TOKEN_REMOVED, 0, 0, b"", token.encode()))
+
     def respond(self, response: records.Response, body: bytes) -> bool:
         """Answer a request of the API; False if its queue is full."""
         return self._api is not None and self._api.push(

@@ -45,6 +45,7 @@ class Kind(IntEnum):
     # coordinator -> api
     RESPONSE = 65
     STREAM = 80
+    TOKEN_REMOVED = 81
     # radius -> coordinator; also RESPONSE
     RADIUS_STARTED = 72
     RADIUS_SESSIONS = 73

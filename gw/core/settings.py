@@ -97,6 +97,9 @@ class Security(Section):
     external_url: str = ""
     """Private URL of an external owsec, https://host:17001, that resolves tokens and API keys;
     empty: the built-in one does. With it there is no security listener here."""
+    external_from_bus: bool = False
+    """Take the external owsec that announces itself on Kafka (docs/kafka.md), instead of one by
+    its address."""
     external_key: str = ""
     """Secret that the external owsec announces as its `key`."""
     external_ca: str = ""
@@ -111,6 +114,11 @@ class Security(Section):
     internal_key: str = ""
     """Secret that sister services show on the private listeners; empty: made at the first start
     and kept in the data directory as `internal.key`."""
+
+    @property
+    def external(self) -> bool:
+        """True if another service resolves tokens and API keys."""
+        return bool(self.external_url) or self.external_from_bus
 
 
 class Mail(Section):
@@ -448,6 +456,9 @@ class Bus(Section):
     """Topics that are not published, such as `state`."""
     private_url: str = ""
     """URL of this gateway for its sister services; empty: https://<host name>:<private port>."""
+    private_security_url: str = ""
+    """The same for its security service; empty: the host of `private_url`, with the port of
+    `private_security`."""
     update_seconds: Seconds = 30.0
     """Time between two summaries of the connections: `load-update`, and notification 1000."""
 

@@ -334,6 +334,16 @@ def _contradictions(settings: Settings, origins: Mapping[str, str]) -> list[str]
             lambda: f"expected https://host:port, got {settings.security.external_url!r}",
         ),
         (
+            "security.external_from_bus",
+            not settings.security.external_from_bus or bool(settings.kafka.bootstrap_servers),
+            lambda: "needs kafka.bootstrap_servers",
+        ),
+        (
+            "security.external_from_bus",
+            not (settings.security.external_from_bus and settings.security.external_url),
+            lambda: "is not set together with security.external_url",
+        ),
+        (
             "security.external_key",
             bool(settings.security.external_key) == bool(settings.security.external_url),
             lambda: "is set together with security.external_url, or not at all",

@@ -255,6 +255,13 @@ TABLE: tuple[Metric, ...] = (
     ),
     Metric("gw_bus_messages_total", "counter", "Events published.", (("topic", BUS_TOPICS),)),
     Metric("gw_bus_dropped_total", "counter", "Events lost because a bound was reached."),
+    Metric(
+        "gw_service_events_total",
+        "counter",
+        "Announcements of other services that were read.",
+        (("result", ("read", "invalid")),),
+    ),
+    Metric("gw_sister_services", "gauge", "Other services that announce themselves."),
     Metric("gw_kafka_connected", "gauge", "1 while a Kafka broker answers."),
     Metric(
         "gw_kafka_connects_total",

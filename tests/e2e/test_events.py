@@ -292,10 +292,15 @@ async def test_this_service_announces_itself(start_gateway, tmp_path):
     assert await gateway.stop() == 0
     lines = [json.loads(line) for line in file.read_bytes().splitlines()]
     told = [one for one in lines if one["topic"] == "service_events"]
-    assert {one["key"] for one in told} == {"https://gw.test:17002"}
-    assert told[0]["value"]["event"] == "join"
-    assert told[-1]["value"]["event"] == "leave"
-    value = told[0]["value"]
+    assert {one["key"] for one in told} == {"https://gw.test:17002", "https://gw.test:0"}
+    number = int((gateway.folder / "data" / "system.id").read_text())
+    for kind, key in (("owgw", "https://gw.test:17002"), ("owsec", "https://gw.test:0")):
+        of_kind = [one["value"] for one in told if one["value"]["type"] == kind]
+        assert {one["privateEndPoint"] for one in of_kind} == {key}
+        assert [one["event"] for one in of_kind][:1] == ["join"]
+        assert [one["event"] for one in of_kind][-1:] == ["leave"]
+        assert {one["id"] == number for one in of_kind} == {kind == "owgw"}
+    value = next(one["value"] for one in told if one["value"]["type"] == "owgw")
     assert value.pop("version")
     assert value == {
         "event": "join", "id": int((gateway.folder / "data" / "system.id").read_text()),

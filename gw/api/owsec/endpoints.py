@@ -9,6 +9,7 @@ from litestar.di import NamedDependency
 from gw.api.context import Context
 from gw.api.documented import documented
 from gw.api.envelope import Answer, AnyRequest, document
+from gw.api.sisters import OWSEC
 
 
 class Endpoint(msgspec.Struct, rename="camel"):
@@ -33,6 +34,13 @@ class EndpointsAnswer(msgspec.Struct):
     **documented("List the services", tag="System", answer=EndpointsAnswer),
 )
 async def list_endpoints(request: AnyRequest, context: NamedDependency[Context]) -> Answer:
-    """Answer where the gateway is."""
-    gateway = Endpoint("owgw", 1, "OpenWiFi", context.public_url(request), "internal_v1")
-    return document(EndpointsAnswer([gateway]))
+    """Answer where the gateway is, and the services that announce themselves on the bus."""
+    own = context.public_url(request)
+    services = [Endpoint("owgw", 1, "OpenWiFi", own, "internal_v1")]
+    if context.sisters is not None:
+        services += [
+            Endpoint(one.type, one.id, "OpenWiFi", one.public, "internal_v1")
+            for one in await context.sisters.list()
+            if one.type != OWSEC and one.public != own
+        ]
+    return document(EndpointsAnswer(services))
