@@ -18,6 +18,7 @@ import { followLinks, go, type Place, usePlace } from "./router.ts";
 import { isAdministrator, SessionContext } from "./session.tsx";
 import { isDark, setTheme } from "./theme.ts";
 import type { User } from "./types.ts";
+import { Boundary } from "./ui/boundary.tsx";
 import { Icon, type IconName } from "./ui/icons.tsx";
 import { Button, Empty, Failed, Link, Loading } from "./ui/parts.tsx";
 import { Toasts } from "./ui/toast.tsx";
@@ -208,7 +209,7 @@ function Shell({ signedOut }: { signedOut: () => void }) {
           </div>
         </nav>
         <main id="main" ref={main} tabIndex={-1}>
-          {page(place)}
+          <Boundary place={place.path}>{page(place)}</Boundary>
         </main>
       </div>
     </SessionContext.Provider>

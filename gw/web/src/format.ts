@@ -32,6 +32,7 @@ export function span(seconds: number): string {
   if (!Number.isFinite(seconds)) return "–";
   const whole = Math.max(0, Math.round(seconds));
   const units: [string, number][] = [
+    ["y", 365 * DAY],
     ["d", DAY],
     ["h", 3600],
     ["min", 60],

@@ -1,4 +1,4 @@
-import { bytes, DAY, date, moment, percent, span } from "../format.ts";
+import { bytes, count, DAY, date, moment, percent, span } from "../format.ts";
 import { Icon } from "../ui/icons.tsx";
 import { Ago, Badge, Card, Facts, Link, STATES } from "../ui/parts.tsx";
 import type { DeviceFacts } from "./device.tsx";
@@ -70,8 +70,13 @@ export function DeviceOverview({ device, connection }: DeviceFacts) {
               <Ago at={Number(connection.lastContact) || device.lastRecordedContact} />,
             ],
             ["Reason of the connect", connection.connectReason || device.connectReason],
-            ["Messages", connection.messageCount.toLocaleString("en")],
-            ["Received, sent", `${bytes(connection.rxBytes)}, ${bytes(connection.txBytes)}`],
+            ["Messages", connection.connected ? count(connection.messageCount) : "–"],
+            [
+              "Received, sent",
+              connection.connected
+                ? `${bytes(connection.rxBytes)}, ${bytes(connection.txBytes)}`
+                : "–",
+            ],
             [
               "Health",
               connection.connected && connection.sanity > 0 ? (

@@ -36,16 +36,39 @@ export interface DeviceFacts {
 
 const REFRESH_SECONDS = 2;
 
+/** Of a device that is away the gateway says no more than that. */
+const AWAY: Connection = {
+  ipAddress: "",
+  connected: false,
+  started: 0,
+  lastContact: 0,
+  txBytes: 0,
+  rxBytes: 0,
+  messageCount: 0,
+  certificateExpiryDate: 0,
+  certificateIssuerName: "",
+  verifiedCertificate: "",
+  connectReason: "",
+  uptime: 0,
+  sanity: 0,
+  memoryUsed: 0,
+  load: 0,
+  temperature: 0,
+  associations_2G: 0,
+  associations_5G: 0,
+  associations_6G: 0,
+};
+
 async function load(serial: string, signal: AbortSignal): Promise<DeviceFacts> {
   const [text, connection] = await Promise.all([
     requestText("GET", `/device/${serial}`, { signal }),
-    get<Connection>(`/device/${serial}/status`, { signal }),
+    get<Partial<Connection>>(`/device/${serial}/status`, { signal }),
   ]);
   const configuration = member(text, "configuration");
   return {
     device: JSON.parse(text) as Device,
     desired: configuration && configuration !== "{}" ? without(configuration, "uuid") : "",
-    connection,
+    connection: { ...AWAY, ...connection },
   };
 }
 

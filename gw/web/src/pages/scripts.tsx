@@ -129,6 +129,7 @@ function Editor({
   close: () => void;
   done: () => void;
 }) {
+  const { user } = useSession();
   const [values, setValues] = useState({
     name: known?.name ?? "",
     description: known?.description ?? "",
@@ -152,7 +153,7 @@ function Editor({
           .map((one) => one.trim())
           .filter(Boolean);
         await request(known ? "PUT" : "POST", `/script/${known?.id ?? "0"}`, {
-          body: { ...rest, restricted, timeout: Number(timeout) },
+          body: { ...rest, restricted, timeout: Number(timeout), author: user.email },
         });
         tell(`${values.name} is stored`);
         done();

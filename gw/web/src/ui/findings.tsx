@@ -11,8 +11,7 @@ export function Findings({ found, editor, id }: { found: Finding[]; editor: stri
           <button type="button" onClick={() => showLine(editor, one.line)}>
             <Icon name={one.tone === "bad" ? "cross" : "warning"} />
             <span>
-              {one.path && <strong>{one.path}</strong>} {one.text}
-              <small>line {one.line}</small>
+              {one.path && <strong>{one.path}</strong>} {one.text} <small>line {one.line}</small>
             </span>
           </button>
         </li>
