@@ -179,7 +179,7 @@ def gateway_app(
     gatekeeper = Gatekeeper(authentication, "owgw", limits, internal_key=internal_key)
     dependencies = {
         "dashboard": _constant(dashboard.dashboard_of(context)),
-        "summaries": _constant(fleet.Summaries(context, context.settings.api.dashboard_seconds)),
+        "summaries": _constant(fleet.Summaries(context, fleet.FRESH_SECONDS)),
     }
     more = docs.start_page(console is None) if ui is None else ui.routes()
     if console is not None:

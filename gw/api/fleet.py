@@ -36,6 +36,8 @@ _MOST_LOOKED_AT: Final = 10_000
 _MOST_COUNTED: Final = 1_000_000
 _MOST_VALUES: Final = 50
 """Firmware versions and types that a summary lists; the rest is one number."""
+FRESH_SECONDS: Final = 3.0
+"""A summary is not made more often: a console asks for it all the time."""
 CERTIFICATE_SECONDS: Final = 30 * 86_400
 """A certificate that ends within this time is to be renewed."""
 
@@ -209,7 +211,7 @@ class Summaries:
 async def read_fleet(
     context: NamedDependency[Context], summaries: NamedDependency[Summaries]
 ) -> Answer:
-    """Answer the numbers of the fleet; they are `api.dashboard_seconds` old at most."""
+    """Answer the numbers of the fleet; they are a few seconds old at most."""
     return document(await summaries.read())
 
 

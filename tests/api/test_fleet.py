@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from gw.api.fleet import CERTIFICATE_SECONDS
+from gw.api.fleet import CERTIFICATE_SECONDS, Summaries
 from gw.store import interface, rows
 
 from .conftest import AP, SWITCH
@@ -173,10 +173,13 @@ async def test_summary_names_the_most_frequent_and_counts_the_rest(api, store):
     assert found["otherFirmwares"] == 10
 
 
-async def test_summary_is_made_anew_only_after_a_while(api, fleet, store):
-    first = (await api.get("/fleet/summary")).json()
+async def test_summary_is_made_anew_only_after_a_while(apps, fleet, store):
+    kept, anew = Summaries(apps.context, 3600), Summaries(apps.context, 0)
+    first = await kept.read()
+    assert (await anew.read()).devices == first.devices == 12
     await store.commit(interface.Batch([interface.DeleteDevice(FIRST)]))
-    assert (await api.get("/fleet/summary")).json() == first
+    assert (await kept.read()) is first
+    assert (await anew.read()).devices == 11
 
 
 async def test_node(api):

@@ -110,8 +110,10 @@ async def page(gateway: Gateway) -> AsyncIterator[Page]:
     """The sign-in of the console; at the end it must not have complained of anything."""
     async with open_browser() as browser:
         made, complaints = await open_page(browser, viewport={"width": 1360, "height": 860})
-        # Answers with an error status are told by pages as well as by what the console shows.
-        refused = re.compile(r"Failed to load resource: the server responded with a status of 4")
+        # That a request failed is written by the browser itself; what matters is what is shown.
+        refused = re.compile(
+            r"Failed to load resource: (the server responded with a status of 4|net::)"
+        )
         await made.goto(address(gateway, "/"))
         yield made
         assert [one for one in complaints if not refused.search(one)] == []
