@@ -40,19 +40,24 @@ class Writes:
         self.fleet = fleet
         self.chance = chance
         self.number = 0
+        self._known = asyncio.Event()
         self.tried: dict[str, list[int]] = {}
         self.succeeded: dict[str, int] = {}
         self.answered: set[str] = set()
         """Commands that REST said are completed."""
         self.refused: Counter[str] = Counter()
 
-    async def go_on(self) -> None:
-        """Write until the faults are over."""
-        # All are in the store: from here on none may be unknown.
+    async def all_known(self) -> None:
+        """Wait until all devices are in the store: from here on none may be unknown."""
         gateway, count = self.fleet.gateway, self.fleet.count
         async with asyncio.timeout(WAIT):
             while gateway.sql("SELECT count(*) FROM devices")[0][0] < count:
-                await asyncio.sleep(0.05)
+                await asyncio.sleep(0.05)  # the store tells nobody
+        self._known.set()
+
+    async def go_on(self) -> None:
+        """Write from then on, until the faults are over."""
+        await self._known.wait()
         while not self.fleet.over.is_set():
             serial = self.chance.choice(self.fleet.serials)
             try:
@@ -209,9 +214,10 @@ async def random_faults(start_postgres, start_kafka, start_gateway, of_each: int
     writes = Writes(fleet, chance)
     faults = Faults(gateway, server, broker, chance)
     planned = faults.all(of_each)
+    steps = [(0.0, one) for one in (writes.all_known, *planned)]
     print(f"\nseed {seed}, {DEVICES} devices, {len(planned)} faults")
     began = time.monotonic()
-    lost, ended = await fleet.run([(0.0, one) for one in planned], writes.go_on)
+    lost, ended = await fleet.run(steps, writes.go_on)
     await faults.broker_is_back()
     sent = sum(device.sequence for device in fleet.devices)
     print(f"{time.monotonic() - began:.0f} s of faults: {dict(faults.done)}")
