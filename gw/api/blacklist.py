@@ -51,10 +51,7 @@ async def list_blacklist(request: AnyRequest, context: NamedDependency[Context])
     """Answer a page of the refused devices, or their number."""
     asked = query.read(request.scope, query.CountedPage)
     if asked.count_only:
-        count = 0
-        while page := await context.reader.blacklist(offset=count, limit=context.max_page):
-            count += len(page)
-        return document(Count(count))
+        return document(Count(await context.reader.count_entries("blacklist")))
     limit = query.bounded(asked.limit, context.max_page)
     rows = await context.reader.blacklist(offset=asked.offset, limit=limit) if limit else []
     return document({"devices": [_document(row) for row in rows]})

@@ -60,10 +60,7 @@ async def list_default_configurations(
     asked = query.read(request.scope, query.CountedPage)
     reader = context.reader
     if asked.count_only:
-        count = 0
-        while page := await reader.default_configurations(offset=count, limit=context.max_page):
-            count += len(page)
-        return document(Count(count))
+        return document(Count(await reader.count_entries("default_configurations")))
     limit = query.bounded(asked.limit, context.max_page)
     rows = await reader.default_configurations(offset=asked.offset, limit=limit) if limit else []
     return document({"configurations": [_document(row) for row in rows]})

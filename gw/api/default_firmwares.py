@@ -70,10 +70,7 @@ async def list_default_firmwares(request: AnyRequest, context: NamedDependency[C
     asked = query.read(request.scope, query.CountedPage)
     reader = context.reader
     if asked.count_only:
-        count = 0
-        while page := await reader.default_firmwares(offset=count, limit=context.max_page):
-            count += len(page)
-        return document(Count(count))
+        return document(Count(await reader.count_entries("default_firmwares")))
     limit = query.bounded(asked.limit, context.max_page)
     rows = await reader.default_firmwares(offset=asked.offset, limit=limit) if limit else []
     return document({"firmwares": [_document(row) for row in rows]})

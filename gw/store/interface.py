@@ -14,6 +14,8 @@ import msgspec
 from gw.core.retention import Kind
 from gw.store import rows
 
+CountedTable = Literal["blacklist", "default_configurations", "default_firmwares"]
+
 
 class PositionConflictError(Exception):
     """A queue position was not what the batch expected: another coordinator committed it."""
@@ -356,6 +358,9 @@ class Reader(Protocol):
 
     async def count_devices(self, platform: str = "") -> int:
         """Number of devices."""
+
+    async def count_entries(self, table: CountedTable) -> int:
+        """Number of rows of a small table."""
 
     async def serial_numbers(self, prefix: str = "", suffix: str = "", limit: int = 0) -> list[str]:
         """Serial numbers, ascending; `limit` 0: all."""

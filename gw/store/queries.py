@@ -14,6 +14,7 @@ from typing import Any, Final, TypeVar
 from gw.store import rows
 from gw.store.errors import StoreError
 from gw.store.fleet_queries import FleetQueries
+from gw.store.interface import CountedTable
 from gw.store.security_queries import SecurityQueries
 from gw.store.tables import (
     BLACKLIST,
@@ -149,6 +150,10 @@ class Queries(FleetQueries, SecurityQueries):
         if platform:
             return await self._count("devices WHERE device_type = ?", platform)
         return await self._count("devices")
+
+    async def count_entries(self, table: CountedTable) -> int:
+        """Number of rows of a small table."""
+        return await self._count(table)
 
     async def _count(self, tables: str, *values: Any) -> int:
         return int((await self._cells(f"SELECT count(*) FROM {tables}", *values))[0][0])

@@ -233,6 +233,8 @@ async def ask_small_tables(read):
     await read.default_firmware("a")
     await read.blacklist()
     await read.blacklisted(A)
+    for table in ("blacklist", "default_configurations", "default_firmwares"):
+        await read.count_entries(table)
     await read.radius_pools()
     await read.users()
     await read.user("1")
