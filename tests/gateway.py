@@ -234,10 +234,12 @@ class Gateway:
             value -= sum_of(self._scrape_before, name, labels)
         return value
 
-    async def wait_metric(self, name: str, least: float, **labels: str) -> float:
-        """Wait until a metric is at least so much."""
+    async def wait_metric(
+        self, name: str, least: float, *, patience: float = DEADLINE, **labels: str
+    ) -> float:
+        """Wait until a metric is at least so much, for `patience` seconds at most."""
         value = 0.0
-        deadline = time.monotonic() + DEADLINE
+        deadline = time.monotonic() + patience
         while time.monotonic() < deadline:
             value = await self.metric(name, **labels)
             if value >= least:

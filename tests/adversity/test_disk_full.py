@@ -11,6 +11,7 @@ pytestmark = pytest.mark.e2e
 PREFIX = "02a0a7d"
 DEVICES = 20
 STATES = 150
+WAIT = 120.0
 
 
 @pytest.fixture
@@ -35,7 +36,7 @@ async def test_a_full_disk_loses_nothing(disk, start_gateway):
 
     async def fill() -> None:
         disk.fill()
-        await gateway.wait_metric("gw_store_spool_records", 500)
+        await gateway.wait_metric("gw_store_spool_records", 500, patience=WAIT)
         (*_, told) = gateway.logged("the store is away; trying again")
         assert "FULL" in told["detail"], told
         # Reading goes on, and who wants to write is told.
@@ -46,7 +47,9 @@ async def test_a_full_disk_loses_nothing(disk, start_gateway):
         assert int(answer.headers["retry-after"]) > 0
         assert await gateway.metric("gw_devices_connected") == DEVICES
         disk.free()
-        await gateway.wait_metric("gw_store_records_committed_total", 500, kind="statistics")
+        await gateway.wait_metric(
+            "gw_store_records_committed_total", 500, patience=WAIT, kind="statistics"
+        )
 
     lost, ended = await fleet.run([(0.1, fill)])
     assert (lost, ended) == (0, 0)

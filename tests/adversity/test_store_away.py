@@ -88,14 +88,16 @@ async def test_what_the_queues_do_not_hold_goes_to_disk(start_gateway):
     async def hold() -> None:
         before = memory(gateway)
         with held(gateway.folder / "data" / "gw.db"):
-            await gateway.wait_metric("gw_store_spool_records", 1000)
+            await gateway.wait_metric("gw_store_spool_records", 1000, patience=WAIT)
             more = grown(before, memory(gateway))
             print("\nMiB more:", {name: size >> 20 for name, size in more.items()})
             assert max(more.values()) < GROWTH, more
             assert await gateway.metric("gw_store_spool_bytes") > 4 * SMALL["workers.ring_bytes"]
             assert await gateway.metric("gw_devices_connected") == DEVICES
         began = time.monotonic()
-        await gateway.wait_metric("gw_store_records_committed_total", 500, kind="statistics")
+        await gateway.wait_metric(
+            "gw_store_records_committed_total", 500, patience=WAIT, kind="statistics"
+        )
         await gateway.kill("coordinator")
         await gateway.kill("coordinator")
         await reached(lambda: negative(gateway.metric("gw_store_spool_records")), 0)
@@ -118,7 +120,7 @@ async def test_a_gateway_that_ends_keeps_what_it_had(start_gateway):
 
     async def hold() -> None:
         with held(gateway.folder / "data" / "gw.db"):
-            await gateway.wait_metric("gw_store_spool_records", 1000)
+            await gateway.wait_metric("gw_store_spool_records", 1000, patience=WAIT)
             # All that devices were read of, also what is in the queues only.
             name = "gw_device_messages_received_total"
             kept.append(int(await gateway.metric(name, method="state")))
