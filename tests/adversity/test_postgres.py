@@ -144,13 +144,13 @@ async def test_a_minute_without_database(on_postgres):
     coordinator = psutil.Process(gateway.ready["pids"]["coordinator"])
 
     async def away():
-        await asyncio.sleep(5)
+        await gateway.wait_metric("gw_store_records_committed_total", 200, kind="statistics")
         before = coordinator.memory_info().rss
         await asyncio.to_thread(server.kill)
         end = time.monotonic() + 60
         while time.monotonic() < end:
             await refused(gateway)
-            await asyncio.sleep(1)
+            await asyncio.sleep(1)  # the load goes on for a minute: nothing is waited for
         grown = coordinator.memory_info().rss - before
         await asyncio.to_thread(server.start)
         began = time.monotonic()
@@ -177,13 +177,16 @@ async def refused(gateway: Gateway) -> None:
 
 
 async def test_a_gateway_that_starts_before_its_database_waits_for_it(
-    start_postgres, start_gateway
+    start_postgres, start_gateway, tmp_path
 ):
     server = start_postgres()
     name = await server.make_database()
     server.stop()
     starting = asyncio.create_task(start_gateway(**{"store.url": server.url(name)}, **IMPATIENT))
-    await asyncio.sleep(0.5)
+    log = tmp_path / "gateway-0" / "gw.log"
+    async with asyncio.timeout(WAIT):
+        while not (log.exists() and "the store is away" in log.read_text()):
+            await asyncio.sleep(0.05)  # a log has no event to await
     await asyncio.to_thread(server.start)
     gateway = await starting
     assert (await gateway.get("devices?countOnly=true"))["count"] == 0

@@ -71,23 +71,6 @@ async def server():
     one.stop()
 
 
-@pytest.fixture
-async def join(gateway: Gateway):
-    made: list[SimulatedDevice] = []
-
-    async def connect(serial: str) -> SimulatedDevice:
-        pki.device(gateway.pki, [serial])
-        device = SimulatedDevice(serial, gateway.pki, "127.0.0.1", gateway.device_port)
-        made.append(device)
-        await device.connect(deadline=WAIT)
-        await gateway.wait_device(serial, deviceType="ap")
-        return device
-
-    yield connect
-    for device in made:
-        device.stop()
-
-
 def entry(server: RadiusServer, name: str = "one", **more: object) -> dict[str, object]:
     return {"name": name, "ip": "127.0.0.1", "port": server.port,
             "secret": server.secret.decode(), "weight": 1} | more  # fmt: skip
