@@ -127,6 +127,9 @@ class Spool:
         """Descriptor of the last segment while entries are appended to it."""
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._mark = os.open(folder / "released", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        with contextlib.suppress(OSError):
+            # Its block now: on a full disk, giving space back must not need any.
+            os.posix_fallocate(self._mark, 0, _MARK.size)
         try:
             self._recover()
         except BaseException:
