@@ -37,6 +37,8 @@ ROOT = Path(__file__).parents[2]
 PICTURES = ROOT / "build" / "screenshots"
 AXE = ROOT / "gw" / "web" / "node_modules" / "axe-core" / "axe.min.js"
 ROWS = 20_000
+ALL = re.compile(r"20,0\d\d in the fleet")
+"""Of those, and of the devices that other tests connect."""
 LARGEST_BYTES = 500_000
 MOST_REQUESTS = 15
 START = "Start-Here-1!"
@@ -215,7 +217,7 @@ async def test_first_screen_is_small(page, gateway):
     page.on("request", lambda request: requested.append(request.url))
     await page.goto(address(gateway, "/"))
     await sign_in(page)
-    await expect(page.get_by_text(f"of {ROWS:,}", exact=False)).to_be_visible()
+    await expect(page.get_by_text(re.compile(r"of 20,0\d\d devices"))).to_be_visible()
     # Requests that follow later are the same ones again: what changes is looked at every few s.
     first = list(dict.fromkeys(requested))
     assert len(first) < MOST_REQUESTS, first
@@ -228,7 +230,7 @@ async def test_a_device_is_found_among_many(page, gateway):
     await expect(page.get_by_role("heading", name="Needs attention")).to_be_visible()
     await page.get_by_role("heading", name="Overview").click()
     await page.keyboard.press("/")
-    await expect(page.get_by_text(f"{ROWS:,} in the fleet")).to_be_visible()
+    await expect(page.get_by_text(ALL)).to_be_visible()
     wanted = f"02a0ad{1234 * 7919 % 2**24:06x}"
     search = page.get_by_label("Search devices")
     await expect(search).to_be_focused()
@@ -241,7 +243,7 @@ async def test_a_device_is_found_among_many(page, gateway):
     await expect(page.get_by_text("No device matches")).to_be_visible()
     await page.get_by_role("button", name="clear the filters").click()
     await page.get_by_label("Configuration").select_option(value="rejected")
-    await expect(page.get_by_text(f"{ROWS // 10 // 3:,} match")).to_be_visible()
+    await expect(page.get_by_text(re.compile(r"^66\d match"))).to_be_visible()
     await expect(table.get_by_text("Rejected")).to_have_count(50)
     await page.get_by_role("button", name="Show 50 more").click()
     await expect(table.get_by_text("Rejected")).to_have_count(100)
@@ -359,7 +361,7 @@ async def test_a_command_is_followed_and_so_are_messages(page, gateway, join):
     assert await serious(page) == []
     await dialog.get_by_role("button", name="Close").last.click()
     await expect(messages).to_contain_text("to the device")
-    await messages.get_by_text("leds").first.click()
+    await messages.get_by_text("leds", exact=True).click()
     await expect(messages).to_contain_text('"pattern": "blink"')
     await page.screenshot(path=PICTURES / "live.png")
     await page.get_by_role("link", name="Commands").click()
@@ -515,7 +517,7 @@ async def test_lists_are_kept_by_hand(page, gateway):
 
 async def test_the_gateway_that_goes_away_is_said_so(page, gateway):
     await signed_in(page, gateway, "/devices")
-    await expect(page.get_by_text(f"{ROWS:,} in the fleet")).to_be_visible()
+    await expect(page.get_by_text(ALL)).to_be_visible()
     await page.route("**/api/v1/**", lambda route: route.abort())
     await page.get_by_label("Search devices").fill("02a0ad")
     await expect(page.get_by_role("alert")).to_contain_text("The gateway does not answer")
