@@ -9,9 +9,16 @@ import msgspec
 
 from gw.backup.make import Progress, key_of
 from gw.core.settings import Settings
-from gw.security.configuration_secrets import MASK, masked
+from gw.security.configuration_secrets import (
+    MASK,
+    masked,
+    masked_answer,
+    masked_rejections,
+)
 from gw.security.sealing import Sealer, SealError, is_sealed
+from gw.store import rows
 from gw.store.errors import StoreError
+from gw.store.sealed import SEALED
 from gw.store.snapshot import Rows, Snapshot, snapshot_of
 from gw.store.tables import DOCUMENTS
 
@@ -37,6 +44,7 @@ class Kind(msgspec.Struct, frozen=True):
     """Columns that are nobody's to read."""
 
 
+_ANSWERS: Final = ("results", "late_answer")
 _PASSWORDS: Final = ("password", "old_passwords")
 _REPORT: Final = ("data",)
 
@@ -45,7 +53,7 @@ KINDS: Final[dict[str, Kind]] = {
         "devices",
         serial=True,
         documents=("notes", "restriction_details", "rejections", *DOCUMENTS),
-        sealed=("device_password", *DOCUMENTS),
+        sealed=SEALED[rows.DeviceRow],
         left_out=("id",),
     ),
     "configurations": Kind(
@@ -63,7 +71,11 @@ KINDS: Final[dict[str, Kind]] = {
     "rebootlogs": Kind("device_logs", "recorded", True, "log_type = 2", documents=_REPORT),
     "events": Kind("device_events", "recorded", True, documents=_REPORT),
     "commands": Kind(
-        "commands", "submitted", True, documents=("details", "results"), sealed=("details",)
+        "commands",
+        "submitted",
+        True,
+        documents=("details", "results", "late_answer"),
+        sealed=SEALED[rows.CommandRow],
     ),
     "scripts": Kind("scripts", documents=("restricted",)),
     "default-configurations": Kind(
@@ -119,10 +131,10 @@ async def export(
                 continue
             counts[name] = 0
             lines = _Lines(name, kind, snapshot.tables[kind.table], sealer, wanted.secrets)
-            async for rows in _chosen(snapshot, kind, wanted):
-                documents = await _documents(snapshot, kind, rows, lines.columns)
-                write(b"".join(lines.line(row, documents) for row in rows))
-                counts[name] += len(rows)
+            async for found in _chosen(snapshot, kind, wanted):
+                documents = await _documents(snapshot, kind, found, lines.columns)
+                write(b"".join(lines.line(row, documents) for row in found))
+                counts[name] += len(found)
                 progress(name, counts[name], 0)
     return counts
 
@@ -140,13 +152,13 @@ def _chosen(snapshot: Snapshot, kind: Kind, wanted: Wanted) -> AsyncIterator[Row
 
 
 async def _documents(
-    snapshot: Snapshot, kind: Kind, rows: Rows, columns: tuple[str, ...]
+    snapshot: Snapshot, kind: Kind, devices: Rows, columns: tuple[str, ...]
 ) -> dict[str, dict[str, str]]:
     """Return the configurations of devices by serial number: they are in a table of their own."""
     if kind.table != "devices":
         return {}
     at = columns.index("serial_number")
-    serials = msgspec.json.encode([row[at] for row in rows]).decode()
+    serials = msgspec.json.encode([row[at] for row in devices]).decode()
     names = snapshot.tables["device_documents"]
     found: dict[str, dict[str, str]] = {}
     condition = "serial_number IN (SELECT value FROM json_each(?))"
@@ -183,14 +195,13 @@ class _Lines:
         for column in self._kind.left_out:
             found.pop(column, None)
         for column in self._kind.sealed:
-            found[column] = self._secret(found.get(column) or "", column)
+            found[column] = self._secret(found.get(column) or "", column, found)
         for column in self._kind.documents:
             found[column] = _document(found.get(column) or b"", private=column == "document")
         return self._encoder.encode(found) + b"\n"
 
-    def _secret(self, text: str, column: str) -> str | None:
+    def _secret(self, text: str, column: str, row: dict[str, Any]) -> str | None:
         """Return a secret, or what may be seen of it; None: it cannot be opened here."""
-        is_document = column in self._kind.documents
         if is_sealed(text):
             if self._sealer is None:
                 return None
@@ -200,7 +211,15 @@ class _Lines:
                 raise StoreError(str(error)) from error
         if self._secrets or not text:
             return text
-        return masked(text.encode()).decode() if is_document else MASK
+        # What a script printed is hidden whole: nobody can tell which of its words are secret.
+        printed = row.get("command") == "script"
+        if column in _ANSWERS:
+            return masked_answer(text.encode(), free=printed).decode()
+        if column == "rejections":
+            return masked_rejections(text.encode()).decode()
+        if column == "error_text":
+            return MASK if printed and row["error_code"] else text
+        return masked(text.encode()).decode() if column in self._kind.documents else MASK
 
 
 def _document(raw: str | bytes, *, private: bool) -> Any:

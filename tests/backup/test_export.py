@@ -48,6 +48,14 @@ def written():
             rows.CommandRow(
                 uuid="u", serial_number=A, command="ping", status="completed",
                 details=json.dumps({"password": PSK}),
+                results=json.dumps({"key": PSK}),
+            )
+        ),
+        ops.PutCommand(
+            rows.CommandRow(
+                uuid="s", serial_number=A, command="script", status="failed", error_code=1,
+                error_text=PSK, results=json.dumps({"status": {"result": PSK}}),
+                late_answer=json.dumps({"status": {"resultText": PSK}}),
             )
         ),
         ops.PutUser(user),
@@ -104,6 +112,8 @@ async def test_secrets_are_hidden_unless_they_are_asked_for(kept):
     shown = await lines(kept, "devices", "configurations", "commands", secrets=True)
     assert shown[0]["device_password"] == PSK
     assert shown[0]["configuration"]["ssids"][0]["key"] == PSK
+    answers = [one["results"] for one in shown if one["kind"] == "commands"]
+    assert answers == [{"key": PSK}, {"status": {"result": PSK}}]
     hidden = await lines(kept, "devices")
     assert hidden[0]["device_password"] == "********"
     assert hidden[0]["configuration"] == {"ssids": [{"name": "x", "key": "********"}]}
@@ -114,7 +124,7 @@ async def test_without_the_key_what_is_sealed_is_left_out(kept, tmp_path):
     (tmp_path / "sealing.key").unlink()
     found = await lines(kept, "devices", "commands")
     assert (found[0]["configuration"], found[0]["device_password"]) == (None, None)
-    assert found[-1]["details"] is None
+    assert (found[2]["details"], found[2]["results"]) == (None, None)
 
 
 async def test_rows_are_chosen_by_device_and_time(kept):
