@@ -23,9 +23,9 @@ PUBLIC: Final[dict[str, Any]] = {"opt": {"public": True}, "include_in_schema": F
 def pages(openapi: dict[str, Any]) -> list[HTTPRouteHandler]:
     """Return the routes of the pages; the files are read now, not at each request."""
     return [
-        static("/docs", "docs.html", "text/html; charset=utf-8"),
-        static("/docs/docs.js", "docs.js", "text/javascript; charset=utf-8"),
-        static("/docs/docs.css", "docs.css", "text/css; charset=utf-8"),
+        static("/docs", "docs.html", "text/html"),
+        static("/docs/docs.js", "docs.js", "text/javascript"),
+        static("/docs/docs.css", "docs.css", "text/css"),
         page("/openapi.json", "openapi", msgspec.json.encode(openapi), "application/json"),
     ]
 
@@ -33,7 +33,7 @@ def pages(openapi: dict[str, Any]) -> list[HTTPRouteHandler]:
 def start_page(links: bool = True) -> list[HTTPRouteHandler]:
     """Return the routes of the icon and, with `links`, of a page at `/` with links."""
     icon = static("/favicon.ico", "icon.svg", "image/svg+xml")
-    return [icon, static("/", "index.html", "text/html; charset=utf-8")] if links else [icon]
+    return [icon, static("/", "index.html", "text/html")] if links else [icon]
 
 
 def static(path: str, file: str, media_type: str) -> HTTPRouteHandler:
@@ -42,7 +42,7 @@ def static(path: str, file: str, media_type: str) -> HTTPRouteHandler:
 
 
 def page(path: str, name: str, content: bytes, media_type: str) -> HTTPRouteHandler:
-    """Return the public route of a page that never changes."""
+    """Return the public route of a page that never changes; the framework adds the charset."""
     headers = {"content-security-policy": _POLICY, "cache-control": _CACHE}
 
     @get(path, name=name, **PUBLIC)

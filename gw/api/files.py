@@ -68,8 +68,11 @@ async def download(
 async def remove(
     request: AnyRequest, context: NamedDependency[Context], uuid: FromPath[str]
 ) -> Answer:
-    """Forget the file; the command stays."""
-    row = await _command(request, context, uuid)
+    """Forget the file; the command stays. Refused with 1006 if there is none."""
+    try:
+        row = await _command(request, context, uuid)
+    except ApiError:
+        raise ApiError(1006) from None
     if not await context.kept_files.delete(row.uuid):
         raise ApiError(1006)
     return empty()

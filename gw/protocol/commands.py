@@ -382,7 +382,7 @@ def _packages(body: PackageBody) -> list[dict[str, str]]:
     for one in body.packages:
         _package_name("packages[].name", one.name)
         if not one.url.startswith(("http://", "https://")) or len(one.url) > 4096:
-            raise ParameterError("packages[].url is not an http or https address", 1152)
+            raise ParameterError("packages[].url is not an http or https address", 1193)
     return [{"name": one.name, "url": one.url} for one in body.packages]
 
 

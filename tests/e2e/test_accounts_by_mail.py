@@ -72,7 +72,7 @@ async def page(gateway, link, *, form=None):
     method, more = ("GET", {}) if form is None else ("POST", {"data": {"id": link["id"]} | form})
     answer = await gateway.request(method, path, service="security", signed=False, **more)
     assert answer.status_code == 200
-    assert answer.headers["content-type"].startswith("text/html")
+    assert answer.headers["content-type"] == "text/html; charset=utf-8"
     policy = answer.headers["content-security-policy"]
     assert "default-src 'none'" in policy
     assert "script-src" not in policy

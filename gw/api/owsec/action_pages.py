@@ -69,7 +69,7 @@ _GONE: Final = (
     "Ask for another.</p>"
 )
 
-account_css = static("/wwwassets/account.css", "account.css", "text/css; charset=utf-8")
+account_css = static("/wwwassets/account.css", "account.css", "text/css")
 
 
 class LinkQuery(query.Query):
@@ -257,4 +257,4 @@ def _button(action: str, id: str, fields: str, label: str) -> str:
 
 def _page(title: str, body: str) -> Answer:
     text = _PAGE.format(title=title, body=body)
-    return Response(text.encode(), media_type="text/html; charset=utf-8", headers=dict(_HEADERS))
+    return Response(text.encode(), media_type="text/html", headers=dict(_HEADERS))

@@ -56,7 +56,7 @@ def pages(rules: Security) -> list[HTTPRouteHandler]:
 
 def _page(name: str, title: str, body: str) -> HTTPRouteHandler:
     text = _PAGE.format(title=title, body=body)
-    return page(f"/wwwassets/{name}.html", name, text.encode(), "text/html; charset=utf-8")
+    return page(f"/wwwassets/{name}.html", name, text.encode(), "text/html")
 
 
 def describe_password(rules: Security) -> list[str]:
