@@ -257,6 +257,10 @@ class KafkaBroker:
             fault = made.exception(DEADLINE)
             if isinstance(fault, KafkaException):
                 assert fault.args[0].code() == KafkaError.TOPIC_ALREADY_EXISTS, name
+        deadline = time.monotonic() + DEADLINE
+        while not set(names) <= self.topics().keys():
+            assert time.monotonic() < deadline, f"{names} are not there"
+            time.sleep(0.02)  # a broker learns of it some time after the controller
 
     def delete_topics(self, *names: str) -> None:
         """Delete topics; those that do not exist do not matter."""
