@@ -26,6 +26,8 @@ if sanitize:
     flags += ["-fsanitize=address,undefined", "-fno-omit-frame-pointer", "-O1"]
     link += ["-fsanitize=address,undefined"]
 
+LIBRARIES = {"tls": ["ssl", "crypto"]}
+
 extensions = [
     Extension(
         f"gw._native.{source.stem}",
@@ -33,6 +35,7 @@ extensions = [
         depends=[str(header) for header in sorted(source.parent.glob("*.h"))],
         extra_compile_args=flags,
         extra_link_args=link,
+        libraries=LIBRARIES.get(source.stem, []),
     )
     for source in sorted(Path("gw/_native").glob("*.pyx"))
 ]

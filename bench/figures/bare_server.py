@@ -11,6 +11,7 @@ from pathlib import Path
 import uvloop
 from picows import WSFrame, WSListener, WSMsgType, WSTransport, WSUpgradeRequest, ws_create_server
 
+from gw.core.listeners import device_listeners
 from gw.core.settings import Devices
 from gw.worker import tls
 
@@ -52,7 +53,7 @@ async def serve(pki: Path) -> None:
         listener,
         "127.0.0.1",
         0,
-        ssl=tls.server_context(devices),
+        ssl=tls.server_context(device_listeners(devices)[0]),
         max_frame_size=2**24,
         read_buffer_init_size=2048,
         backlog=4096,

@@ -18,6 +18,7 @@ from bench.figures.rig import (
     serials,
     workers,
 )
+from gw.core.listeners import device_listeners
 from gw.core.settings import Devices
 from gw.simulator.tls import client_context
 from gw.worker import tls
@@ -91,7 +92,7 @@ def _handshakes(pki_dir: Path, serial: str, count: int) -> float:
         key=str(pki_dir / "server.key"),
         ca=str(pki_dir / "ca.pem"),
     )
-    server_context = tls.server_context(devices)
+    server_context = tls.server_context(device_listeners(devices)[0])
     context = client_context(pki_dir, serial)
     spent = 0
     for _ in range(count):

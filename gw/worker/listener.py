@@ -22,6 +22,7 @@ from gw.protocol.proxy_protocol import ProxyHeaderError
 from gw.worker import tls
 from gw.worker.address_limit import AddressLimit
 from gw.worker.context import WorkerContext
+from gw.worker.handshake import ServerTls
 from gw.worker.listener_state import ListenerState
 from gw.worker.proxy_header import has_left, take_header
 from gw.worker.session import Session
@@ -98,7 +99,7 @@ class DeviceListener:
         self._socket = listening
         self.state = state
         self._limits = context.settings.devices
-        self._tls = tls.server_context(state.settings)
+        self._tls = ServerTls(state.settings)
         self._handshakes = asyncio.Semaphore(self._limits.max_handshakes)
         self._tasks: set[asyncio.Task[None]] = set()
         self._addresses = AddressLimit(self._limits.max_pending_per_address)
@@ -111,9 +112,9 @@ class DeviceListener:
         self._socket.setblocking(False)
         self._set_accepting(True)
 
-    def use(self, context: ssl.SSLContext) -> None:
-        """Do the next handshakes with another context; those under way and sessions stay."""
-        self._tls = context
+    def use(self, files: ServerTls) -> None:
+        """Do the next handshakes with other files; those under way and sessions stay."""
+        self._tls = files
 
     async def stop(self) -> None:
         """Accept no more, and end the handshakes under way."""
@@ -279,22 +280,14 @@ class DeviceListener:
         loop = asyncio.get_running_loop()
         counters = self._context.counters
         counters.add(_IN_FLIGHT)
-        handshake = asyncio.ensure_future(
-            loop.connect_accepted_socket(
-                lambda: protocol,
-                connection,
-                ssl=self._tls,
-                ssl_handshake_timeout=max(1.0, deadline - loop.time()),
-                ssl_shutdown_timeout=2.0,
-            )
-        )
+        left = max(1.0, deadline - loop.time())
+        handshake = asyncio.ensure_future(self._tls.accept(connection, protocol, left))
         try:
             await asyncio.wait([handshake], timeout=_SLOT_SECONDS)
         finally:
             self._handshakes.release()
             counters.add(_IN_FLIGHT, -1)
-        transport, _ = await handshake
-        return transport
+        return await handshake
 
     def _failed(self, reason: str, conn: _Connection, text: str) -> None:
         self._context.handshake_failed(self.state, reason, conn.address, text)

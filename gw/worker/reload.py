@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import ssl
 import time
 from collections.abc import AsyncIterator
 from typing import Final
@@ -21,6 +20,7 @@ from gw.core.watched_files import Signature, WatchedFiles
 from gw.ops import logs
 from gw.worker import tls
 from gw.worker.context import WorkerContext
+from gw.worker.handshake import ServerTls
 from gw.worker.listener import DeviceListener
 from gw.worker.session import Session
 
@@ -164,8 +164,8 @@ class CertificateReload:
         self._context.counters.set(self._state.expired, len(expired))
 
 
-def _read(settings: ListenerSettings) -> tuple[ssl.SSLContext, tls.Revoked]:
-    context = tls.server_context(settings)
+def _read(settings: ListenerSettings) -> tuple[ServerTls, tls.Revoked]:
+    files = ServerTls(settings)
     if not settings.crl:
-        return context, _NOTHING
-    return context, tls.revoked(settings.crl)
+        return files, _NOTHING
+    return files, tls.revoked(settings.crl)
