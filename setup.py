@@ -1,6 +1,7 @@
 """Builds the native helpers. Everything else about the package is in pyproject.toml."""
 
 import os
+import subprocess
 from pathlib import Path
 
 from Cython.Build import cythonize
@@ -28,6 +29,23 @@ if sanitize:
 
 LIBRARIES = {"tls": ["ssl", "crypto"]}
 
+
+def missing(source: Path) -> bool:
+    """Tell whether a helper cannot be built here, and say what that means."""
+    if source.stem != "tls":
+        return False
+    compiler = os.environ.get("CC", "cc").split()
+    done = subprocess.run(
+        [*compiler, "-E", "-"],
+        input=b"#include <openssl/ssl.h>\n",
+        capture_output=True,
+        check=False,
+    )
+    if done.returncode:
+        print("OpenSSL's headers are missing (apt install libssl-dev): uvloop does devices' TLS")
+    return done.returncode != 0
+
+
 extensions = [
     Extension(
         f"gw._native.{source.stem}",
@@ -38,6 +56,7 @@ extensions = [
         libraries=LIBRARIES.get(source.stem, []),
     )
     for source in sorted(Path("gw/_native").glob("*.pyx"))
+    if not missing(source)
 ]
 
 setup(

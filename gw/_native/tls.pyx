@@ -245,11 +245,11 @@ cdef class Connection:
         If it fails or the future is cancelled, the socket is closed.
         """
         self._protocol = protocol
-        self._waiter = self._loop.create_future()
-        self._waiter.add_done_callback(self._given_up)
+        self._waiter = waiter = self._loop.create_future()
+        waiter.add_done_callback(self._given_up)
         self._read_on()
         self._shake()
-        return self._waiter
+        return waiter  # which is not ours any more if it has failed at once
 
     def _given_up(self, waiter):
         if waiter.cancelled():
@@ -544,7 +544,7 @@ cdef class Connection:
         self._get_buffer = self._buffer_updated = None
         if not told:
             self._protocol = None
-            self._socket.close()
+            self._close()
             if not self._waiter.done():
                 self._waiter.set_exception(cause or ConnectionAbortedError("closed"))
             self._waiter = None
@@ -561,9 +561,13 @@ cdef class Connection:
         try:
             protocol.connection_lost(cause)
         finally:
-            self._socket.close()
-            SSL_free(self._ssl)
-            self._ssl = NULL
+            self._close()
+
+    cdef int _close(self) except -1:
+        self._socket.close()
+        SSL_free(self._ssl)
+        self._ssl = NULL
+        return 0
 
     def is_closing(self):
         return self._state > _OPEN
