@@ -11,12 +11,16 @@ import tempfile
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
-from bench.figures import connections, messages
+from bench.figures import connections, messages, production
 from bench.figures.rig import FULL, SHORT, Figure, Scale
 from tests.gateway import make_pki
 
 Measure = Callable[[Path, Path, Scale], Awaitable[list[Figure]]]
-FAMILIES: dict[str, Measure] = {"messages": messages.measure, "connections": connections.measure}
+FAMILIES: dict[str, Measure] = {
+    "messages": messages.measure,
+    "production": production.measure,
+    "connections": connections.measure,
+}
 
 
 def row(figure: Figure) -> list[str]:

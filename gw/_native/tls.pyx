@@ -1,5 +1,7 @@
 """TLS of the device listener, on the socket itself: OpenSSL reads into the protocol's own buffer.
 
+Long, because the declarations of OpenSSL are a third of it, and a connection's states are one.
+
 A connection is an asyncio transport. There is no memory BIO and no buffer of its own: OpenSSL
 lets go of its record buffers while they are empty (SSL_MODE_RELEASE_BUFFERS), so that a device
 that is silent costs little more than its SSL object. Linked to the system's OpenSSL, with

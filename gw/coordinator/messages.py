@@ -114,7 +114,8 @@ class Messages:
             # The most frequent one: it is not decoded again.
             op = InsertStatistics(serial, head.uuid, now, document)
             self._work.write(op, len(document) + 64)
-            if b'"request_uuid"' in body:
+            beside = body[: head.start] + body[head.start + head.size :]
+            if b'"request_uuid"' in beside:
                 state = messages.decode("state", body)
                 assert isinstance(state, messages.StateParams)
                 self._requested(serial, state.request_uuid, document, now)

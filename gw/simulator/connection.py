@@ -183,28 +183,37 @@ async def open_link(
     if preamble or source:
         options["socket_factory"] = _socket_factory(bare, port, preamble, source, made)
     link = Link(owner, loop)
+    connecting = asyncio.ensure_future(
+        ws_connect(
+            lambda: link,
+            f"{'ws' if context is None else 'wss'}://{authority}:{port}{path}",
+            ssl_context=context,
+            websocket_handshake_timeout=deadline,
+            # Both agents write Host and Origin without the port.
+            extra_headers={
+                "Host": authority,
+                "Origin": authority,
+                "Sec-WebSocket-Protocol": SUBPROTOCOL,
+            },
+            max_frame_size=MAX_FRAME,
+            max_redirects=0,
+            read_buffer_init_size=4096,
+            enable_auto_ping=idle_ping > 0,
+            auto_ping_idle_timeout=idle_ping or 10,
+            auto_ping_reply_timeout=10,
+            **options,
+        )
+    )
     try:
         async with asyncio.timeout(deadline):
-            await ws_connect(
-                lambda: link,
-                f"{'ws' if context is None else 'wss'}://{authority}:{port}{path}",
-                ssl_context=context,
-                websocket_handshake_timeout=deadline,
-                # Both agents write Host and Origin without the port.
-                extra_headers={
-                    "Host": authority,
-                    "Origin": authority,
-                    "Sec-WebSocket-Protocol": SUBPROTOCOL,
-                },
-                max_frame_size=MAX_FRAME,
-                max_redirects=0,
-                read_buffer_init_size=4096,
-                enable_auto_ping=idle_ping > 0,
-                auto_ping_idle_timeout=idle_ping or 10,
-                auto_ping_reply_timeout=10,
-                **options,
-            )
+            await asyncio.shield(connecting)
     except BaseException:
+        # Cancelled between TLS and upgrade, picows would leave its transport behind.
+        await asyncio.wait([connecting], timeout=_END_SECONDS)
+        if not connecting.done():
+            connecting.cancel()
+        elif not connecting.cancelled() and connecting.exception() is None:
+            connecting.result()[0].disconnect(graceful=False)
         for sock in made:  # it was ours, and asyncio leaves it open
             sock.close()
         raise
